@@ -1,0 +1,389 @@
+"""The frozen records that stages hand to one another: what is read, what a backbone is, what a question answers.
+
+Records carry facts and what follows from them by arithmetic; drawing, printing and writing live elsewhere.
+Class ids in a `Dataset` are positions in its own `classes`; everywhere after indexing they are positions in the
+head's classes. Arrays in records are NumPy arrays and are not to be written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.grids import Geometry, Mask
+
+VARIANTS = ("original", "without_bg", "without_fg")
+"""The three inputs of section 4.1, in the order in which the index numbers them."""
+
+Fill = Literal["mean", "black", "grey", "blur", "noise"]
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+# ------------------------------------------------------------------------------------------- what is read
+
+
+@dataclass(frozen=True, slots=True)
+class ClassName:
+    """A class by its name and, for ImageNet's, its WordNet synset."""
+
+    name: str
+    synset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFile:
+    """One class of a mask image: the pixels that equal `value`, or every non-zero pixel when it is None."""
+
+    path: Path
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Annotated foreground of one class in one image, in pixels of the upright original.
+
+    Exactly one of `box` (x0, y0, x1, y1), `polygons`, `rle` (COCO, compressed or not) and `file` is set.
+    `size` is the (width, height) that the annotation was drawn on, None where it does not say.
+    """
+
+    label: int
+    box: tuple[float, float, float, float] | None = None
+    polygons: tuple[tuple[float, ...], ...] | None = None
+    rle: Mapping[str, Any] | None = None
+    file: MaskFile | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a dataset: its path below the root, the classes said to be in it, its regions."""
+
+    path: str
+    labels: tuple[int, ...] = ()
+    label: int | None = None  # the one evaluation label where the dataset names one (its target), else None
+    regions: tuple[Region, ...] = ()
+    split: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Images in place under `root`, with what was recognised, dropped and why in `notes`.
+
+    `min_area` is the share of the crop below which a region is dropped (COCO's 1 % filter, A.1); where it is
+    above zero an image's labels are those of the regions that remain, and an image with none is left out.
+    """
+
+    root: Path
+    kind: str
+    classes: tuple[ClassName, ...]
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+    min_area: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground:
+    """Pixel masks of the crop, one per class present: labels (P,), masks (P, S, S) bool."""
+
+    labels: tuple[int, ...]
+    masks: Mask
+
+    @property
+    def union(self) -> Mask:
+        """Pixels (S, S) of any class."""
+        return np.asarray(self.masks.any(axis=0), dtype=np.bool_)
+
+
+# ------------------------------------------------------------------------------------------- what a backbone is
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """From an upright RGB image to the network's input: resize, crop, then (pixel / 255 - mean) / std."""
+
+    resize: int = 256
+    crop: int = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Interpolation = "bicubic"
+
+    @property
+    def geometry(self) -> Geometry:
+        """The resize and crop that masks and boxes go through too."""
+        return Geometry(self.resize, self.crop)
+
+
+Verdict = Literal["exact", "exact-affine", "exact-attn", "pointwise-only", "features-only"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How the dense scores Z of a head relate to its image scores z, measured on real images (DESIGN section 5).
+
+    Errors are max |mean over cells of Z - z| / standard deviation of z over classes, in float32; None where
+    the readout does not exist. `exact_readout` names the decomposition that fits: linear, norm_linear,
+    taylor, attention or pooled_norm.
+    """
+
+    aggregation: str  # gap | token | attention | mixed | none
+    head: str  # linear | norm_linear | mlp | attention | none, as found by measurement
+    verdict: Verdict
+    pointwise_error: float | None
+    exact_error: float | None
+    exact_readout: str | None
+    images: int
+    note: str = ""
+
+
+# ------------------------------------------------------------------------------------------- what questions answer
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of counted things: hits of total."""
+
+    hits: int
+    total: int
+
+    @property
+    def value(self) -> float | None:
+        """Hits / total in [0, 1]; None when nothing was counted."""
+        return self.hits / self.total if self.total else None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSummary:
+    """One row of `audit list`."""
+
+    name: str
+    dataset: str
+    backbone: str
+    images: int
+    cells: int
+    bytes: int
+    head: str
+    certificate: Certificate | None
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Tables 1 to 3 for one index: every rate of DESIGN section 4, those that do not apply with total 0."""
+
+    index: str
+    backbone: str
+    images: int
+    top1: Rate
+    top5: Rate
+    fg_det: Rate
+    loc: Rate
+    loc_per_image: float | None
+    loc_without_bg: Rate
+    bg_act: Rate
+    bg_act_without_fg: Rate
+    det_top1: Rate
+    det_top5: Rate
+    real_acc: Rate
+    real_rec: Rate
+    real_rec_per_image: float | None
+    certificate: Certificate | None
+
+    @property
+    def delta(self) -> float | None:
+        """BG Act. (w/o FG) - BG Act., as a share."""
+        before, after = self.bg_act.value, self.bg_act_without_fg.value
+        return None if before is None or after is None else after - before
+
+
+@dataclass(frozen=True, slots=True)
+class ClassContext:
+    """One row of Tables 7 and 8, with Wilson 95 % intervals and an exact paired test of Delta.
+
+    `gained` counts the images whose background shows the class only once the foreground is occluded, `lost`
+    those that show it only before; `p_value` is McNemar's exact test on the two, `q_value` its
+    Benjamini-Hochberg correction over the classes of the table.
+    """
+
+    label: int
+    name: str
+    synset: str | None
+    images: int
+    loc: Rate
+    fg_det: Rate
+    bg_act: Rate
+    bg_act_interval: tuple[float, float] | None
+    bg_act_without_fg: Rate
+    bg_act_without_fg_interval: tuple[float, float] | None
+    gained: int
+    lost: int
+    p_value: float | None
+    q_value: float | None
+
+    @property
+    def delta(self) -> float | None:
+        """BG Act. (w/o FG) - BG Act., as a share."""
+        before, after = self.bg_act.value, self.bg_act_without_fg.value
+        return None if before is None or after is None else after - before
+
+
+@dataclass(frozen=True, slots=True)
+class ContextTable:
+    """The classes of an index ranked by context dependence."""
+
+    index: str
+    by: str
+    rows: tuple[ClassContext, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageGrids:
+    """One image's top-1 class and probability in every cell, one grid per variant that was run.
+
+    labels (V, H, W) int, probabilities (V, H, W) float, foreground (H, W) bool, None where nothing is annotated.
+    """
+
+    path: str
+    label: int | None
+    variants: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    foreground: Mask | None
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDetail:
+    """`audit context --class K`: the class's row and its images, those that gain the class first."""
+
+    index: str
+    row: ClassContext
+    images: tuple[ImageGrids, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved cell and its cosine similarity to the query."""
+
+    path: str
+    row: int
+    col: int
+    cosine: float
+    label: str | None
+    foreground: bool | None
+    predicted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """The cells most similar to one cell, best first."""
+
+    index: str
+    path: str
+    row: int
+    col: int
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two corresponding cells, their cosine, and their share of the cosine of the two mean-pooled vectors."""
+
+    a: tuple[int, int]
+    b: tuple[int, int]
+    cosine: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`audit match`: the most similar cell pairs of two images, best first (Figure 9, A.8).
+
+    `cosine` is that of the two mean-pooled vectors; the shares of all H*W * H*W pairs add up to it.
+    `explained` is the part of it that the listed pairs account for. `is_exact` says whether the backbone pools
+    by the mean, without which the shares do not explain the backbone's own image similarity.
+    """
+
+    index: str
+    a: str
+    b: str
+    cosine: float
+    explained: float
+    is_exact: bool
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What `audit check` found: files verified, what is damaged, what was repaired."""
+
+    index: str
+    files: int
+    bytes: int
+    problems: tuple[str, ...]
+    repaired: tuple[str, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong now."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneRow:
+    """One row of `audit models`: a catalog entry with the grid and dim of its default input."""
+
+    name: str
+    library: str
+    model: str
+    grid: tuple[int, int]
+    dim: int
+    aggregation: str
+    readout: str
+    note: str = ""
+
+
+# ------------------------------------------------------------------------------------------- what the report shows
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing for the page: an encoded picture, what it shows, and the text read out in its place."""
+
+    image: bytes
+    caption: str
+    alt: str
+    media: str = "image/webp"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One question of the report: the record that answers it, the command that asked it, its drawings.
+
+    `record` is a tuple of Metrics, a ContextTable, ClassDetail, Similar, Match or ImageGrids.
+    """
+
+    record: Any
+    command: str = ""
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What `audit report` writes: facts of the index, its certificate, sections in the order shown.
+
+    `facts` and `versions` are pairs of label and value; `notes` say what was recognised, dropped and why.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    certificate: Certificate | None
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    command: str = ""
