@@ -1,0 +1,148 @@
+"""Scenes into a classifier: what `audit train` runs (paper 4.4, A.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from auditor.data.synth import CLASSES, Recipe, read_recipe, render, render_image, sample_scene
+from auditor.grids import occupancy
+from auditor.models.train import Progress, Schedule, build_classifier, save_classifier, train_classifier
+from auditor.records import ClassName, Preprocess, Rate
+
+HELD_OUT = 600  # scenes beyond the training ones on which Loc. is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A classifier on unseen scenes: image accuracy against the sampled target, Loc. (A.2)."""
+
+    epoch: int
+    accuracy: Rate
+    loc: Rate
+
+
+class SceneImages(Dataset[tuple[Tensor, int]]):
+    """Scenes first .. last - 1 of a recipe, rendered as they are read: normalised (3, S, S), target."""
+
+    def __init__(self, recipe: Recipe, first: int, last: int, preprocess: Preprocess) -> None:
+        self.recipe, self.first, self.last, self.preprocess = recipe, first, last, preprocess
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        scene = sample_scene(self.recipe, self.first + position)
+        return to_input(render_image(scene), self.preprocess), scene.target
+
+
+def to_input(image: Image.Image, preprocess: Preprocess) -> Tensor:
+    """A square image as the network's input (3, S, S)."""
+    side = (preprocess.crop, preprocess.crop)
+    pixels = (
+        torch.from_numpy(np.array(image.resize(side, Image.Resampling.BILINEAR))).permute(2, 0, 1).float()
+    )
+    return (pixels / 255 - torch.tensor(preprocess.mean)[:, None, None]) / torch.tensor(preprocess.std)[
+        :, None, None
+    ]
+
+
+def train_on_scenes(
+    scenes: Path,
+    out: Path,
+    *,
+    arch: str,
+    model_args: dict[str, Any],
+    size: int,
+    epochs: int,
+    batch: int,
+    optimizer: str,
+    rate: float,
+    weight_decay: float,
+    seed: int,
+    device: str,
+    workers: int,
+    on_step: Callable[[Progress], None],
+    on_validation: Callable[[Validation], None],
+) -> Validation:
+    """Train `arch` on a folder of scenes and write `out`; continues a run that was stopped."""
+    recipe, images = read_recipe(scenes)
+    preprocess = Preprocess(size, size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
+    schedule = Schedule(images // batch, epochs, batch, optimizer, rate, weight_decay, seed=seed)
+    model = build_classifier(arch, len(CLASSES), model_args, seed)
+    results: list[Validation] = []
+
+    def batches(epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        # Scenes are drawn independently of one another, so their own order is a shuffled one.
+        rest = SceneImages(recipe, first_step * batch, schedule.steps_per_epoch * batch, preprocess)
+        yield from DataLoader(rest, batch, num_workers=workers, drop_last=True)
+
+    def validate(epoch: int, trained: nn.Module) -> None:
+        results.append(validate_on_scenes(trained, recipe, images, preprocess, epoch, device))
+        on_validation(results[-1])
+
+    train_classifier(
+        model, schedule, batches, checkpoint=out.with_name(out.name + ".checkpoint"),
+        on_step=on_step, on_epoch=validate, device=device,
+    )  # fmt: skip
+    if not results:
+        validate(epochs - 1, model.eval())
+    facts = {
+        "schedule": asdict(schedule),
+        "recipe": asdict(recipe),
+        "scenes": images,
+        "loc": results[-1].loc.value,
+    }
+    save_classifier(
+        out, model, arch=arch, model_args=model_args, classes=[ClassName(name) for name in CLASSES],
+        preprocess=preprocess, training=facts | {"accuracy": results[-1].accuracy.value},
+    )  # fmt: skip
+    return results[-1]
+
+
+@torch.no_grad()
+def validate_on_scenes(
+    model: nn.Module, recipe: Recipe, first: int, preprocess: Preprocess, epoch: int, device: str
+) -> Validation:
+    """Image accuracy and Loc. on scenes first .. first + HELD_OUT - 1.
+
+    A cell may hold several classes; a prediction is right if it is one of those present in the cell (A.2).
+    """
+    right = correct = cells = 0
+    for number in range(first, first + HELD_OUT):
+        scene = sample_scene(recipe, number)
+        rendered = render(scene)
+        image = to_input(rendered.image, preprocess)[None].to(device)
+        grid = model.forward_features(image)  # type: ignore[operator]
+        right += int(model.forward_head(grid).argmax()) == scene.target  # type: ignore[operator]
+        hits, total = _loc(_predict_cells(model, grid), rendered.semantic)
+        correct, cells = correct + hits, cells + total
+    return Validation(epoch, Rate(right, HELD_OUT), Rate(correct, cells))
+
+
+def _predict_cells(model: nn.Module, grid: Tensor) -> NDArray[np.int64]:
+    """Top-1 class per cell (H, W): the head on bags of one cell."""
+    _, channels, height, width = grid.shape
+    bags = grid[0].permute(1, 2, 0).reshape(-1, channels, 1, 1)
+    scores: Tensor = model.forward_head(bags)  # type: ignore[operator]
+    return scores.argmax(1).reshape(height, width).cpu().numpy()
+
+
+def _loc(predicted: NDArray[np.int64], semantic: NDArray[np.uint8]) -> tuple[int, int]:
+    height, width = predicted.shape
+    present = {
+        label: occupancy(semantic == label + 1, (height, width))
+        for label in np.unique(semantic[semantic > 0]) - 1
+    }
+    foreground = np.logical_or.reduce(list(present.values()))
+    correct = sum(int((cells & (predicted == label)).sum()) for label, cells in present.items())
+    return correct, int(foreground.sum())

@@ -1,0 +1,176 @@
+"""Training small classifiers from random initialization with one label per image (paper 4.4, A.2, A.4)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from auditor.errors import BackboneError
+from auditor.records import ClassName, Preprocess
+
+
+class Batches(Protocol):
+    """The training images of an epoch from one of its steps on: normalised (B, 3, S, S), labels (B,)."""
+
+    def __call__(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast; the defaults are A.2's for ResNet-18."""
+
+    steps_per_epoch: int
+    epochs: int = 100
+    batch: int = 512
+    optimizer: str = "sgd"
+    rate: float = 0.15
+    weight_decay: float = 1e-4
+    warmup: float = 0.05  # share of all steps; A.2 has 5 of 100 epochs
+    final_rate: float = 0.0
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def rate_at(self, step: int) -> float:
+        """Linear warm-up, then cosine decay."""
+        ramp = max(1, round(self.warmup * self.steps))
+        if step < ramp:
+            return self.rate * (step + 1) / ramp
+        progress = (step - ramp) / max(1, self.steps - ramp)
+        return self.final_rate + (self.rate - self.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is: steps done, the loss averaged over the last of them."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+def build_classifier(arch: str, classes: int, model_args: dict[str, Any], seed: int) -> nn.Module:
+    """A timm model with random weights under a seed; raises BackboneError for an unknown name."""
+    torch.manual_seed(seed)
+    try:
+        model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=classes, **model_args)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BackboneError(f"timm cannot build {arch!r}: {error}") from error
+    return model
+
+
+def train_classifier(
+    model: nn.Module,
+    schedule: Schedule,
+    batches: Batches,
+    *,
+    checkpoint: Path,
+    on_step: Callable[[Progress], None],
+    on_epoch: Callable[[int, nn.Module], None],
+    device: str = "cpu",
+    save_every: int = 200,
+) -> None:
+    """Train in place with image-level cross-entropy, continuing from `checkpoint` where there is one.
+
+    bf16 autocast and channels_last: 1.8 times the speed of float32 on a core with AVX-512 bf16.
+    """
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(model, schedule)
+    step = _resume(checkpoint, model, optimizer, schedule)
+    loss_average = float("nan")
+    while step < schedule.steps:
+        model.train()
+        epoch = step // schedule.steps_per_epoch
+        for images, labels in batches(epoch, step % schedule.steps_per_epoch):
+            loss = _update(model, optimizer, images.to(device), labels.to(device), schedule.rate_at(step))
+            loss_average = loss if math.isnan(loss_average) else 0.98 * loss_average + 0.02 * loss
+            step += 1
+            on_step(Progress(step, schedule.steps, loss_average))
+            if step % save_every == 0:
+                _save_checkpoint(checkpoint, model, optimizer, step, schedule)
+        _save_checkpoint(checkpoint, model, optimizer, step, schedule)
+        on_epoch(epoch, model.eval())
+
+
+def _update(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, rate: float
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    images = images.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(images.device.type, dtype=torch.bfloat16):
+        loss = nn.functional.cross_entropy(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(), schedule.rate, momentum=0.9, nesterov=True, weight_decay=schedule.weight_decay
+        )
+    return torch.optim.AdamW(model.parameters(), schedule.rate, weight_decay=schedule.weight_decay)
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def _save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, schedule: Schedule
+) -> None:
+    part = path.with_name(path.name + ".part")
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    torch.save(state | {"schedule": asdict(schedule)}, part)
+    part.replace(path)
+
+
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["schedule"] != asdict(schedule):
+        raise BackboneError(f"{path} is of a run with other settings; remove it to start again")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def save_classifier(
+    path: Path,
+    model: nn.Module,
+    *,
+    arch: str,
+    model_args: dict[str, Any],
+    classes: Sequence[ClassName],
+    preprocess: Preprocess,
+    training: dict[str, Any],
+) -> None:
+    """Weights as fp16 safetensors whose header says all that is needed to use them as a backbone."""
+    header = {
+        "arch": arch,
+        "model_args": model_args,
+        "classes": [c.name for c in classes],
+        "preprocess": asdict(preprocess),
+        "training": training,
+    }
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in model.state_dict().items()
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata={"audit": json.dumps(header, sort_keys=True)})
+    part.replace(path)
