@@ -41,15 +41,16 @@ class Geometry:
 
         Corners times (new size / old size), minus the crop's offset, truncated, clipped to the crop:
         of 120 conventions tried the one that gives all 20 denominators of Table 8.
+        Multiplied before divided, so that whole pixels stay whole in floating point.
         """
         new_width, new_height = self.resized(width, height)
         left, top = self.offset(new_width, new_height)
         x0, y0, x1, y1 = box
         scaled = (
-            x0 * (new_width / width) - left,
-            y0 * (new_height / height) - top,
-            x1 * (new_width / width) - left,
-            y1 * (new_height / height) - top,
+            x0 * new_width / width - left,
+            y0 * new_height / height - top,
+            x1 * new_width / width - left,
+            y1 * new_height / height - top,
         )
         clipped = [min(max(int(edge), 0), self.crop) for edge in scaled]
         return clipped[0], clipped[1], clipped[2], clipped[3]

@@ -48,7 +48,8 @@ class Region:
     """Annotated foreground of one class in one image, in pixels of the upright original.
 
     Exactly one of `box` (x0, y0, x1, y1), `polygons`, `rle` (COCO, compressed or not) and `file` is set.
-    `size` is the (width, height) that the annotation was drawn on, None where it does not say.
+    `size` is the (width, height) that the annotation was drawn on, None where it does not say. A box or
+    polygon that `is_relative` is given in shares of the image's sides instead of pixels (YOLO).
     """
 
     label: int
@@ -57,6 +58,7 @@ class Region:
     rle: Mapping[str, Any] | None = None
     file: MaskFile | None = None
     size: tuple[int, int] | None = None
+    is_relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +350,7 @@ class BackboneRow:
     note: str = ""
 
 
-# ------------------------------------------------------------------------------------------- what the report shows
+# --------------------------------------------------------------------------------- what the report shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,3 +389,32 @@ class Page:
     notes: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """The counts of one image that every metric adds up (`audit metrics --json`, per image).
+
+    What concerns (image, class) pairs is summed over the image's `classes` evaluation classes, so with one
+    class it is 0 or 1; `label` and `predicted` are the image's own.
+    """
+
+    path: str
+    label: int | None
+    predicted: int | None
+    top1: int
+    top5: int
+    fg_cells: int
+    bg_cells: int
+    fg_hits: int
+    fg_cells_without_bg: int
+    fg_hits_without_bg: int
+    classes: int
+    fg_det: int
+    bg_act: int
+    bg_act_without_fg: int
+    det_top1: int
+    det_top5: int
+    real: int
+    real_top1: int
+    real_found: int

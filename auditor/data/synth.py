@@ -282,6 +282,13 @@ def write_scenes(folder: Path, recipe: Recipe, images: int, *, recipe_only: bool
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def class_number(name: str | None) -> int | None:
+    """The number of a class by its name; DatasetError lists the classes."""
+    if name is None or name in CLASSES:
+        return None if name is None else CLASSES.index(name)
+    raise DatasetError(f"no symbol is called {name!r}; there are: {', '.join(CLASSES)}")
+
+
 def read_recipe(folder: Path) -> tuple[Recipe, int]:
     """The recipe of a folder of scenes and how many there are."""
     path = folder / "recipe.json"

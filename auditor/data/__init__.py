@@ -1,0 +1,1 @@
+"""Reads data sets in place: one file per kind of annotation, decoding, foreground masks, occlusion."""

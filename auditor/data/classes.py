@@ -1,0 +1,52 @@
+"""Class names: synsets, lists of classes in files, ids by position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from auditor.errors import DatasetError
+from auditor.records import ClassName
+
+_SYNSET = re.compile(r"n\d{8}")
+
+
+def is_synset(name: str) -> bool:
+    """Whether a name is a WordNet noun synset as ImageNet writes it, for example n01440764."""
+    return _SYNSET.fullmatch(name) is not None
+
+
+def to_class(name: str) -> ClassName:
+    """The class of a name; one that is a synset carries it, for the head's own name to be found by."""
+    return ClassName(name, name if is_synset(name) else None)
+
+
+def sort_classes(names: Iterable[str]) -> tuple[ClassName, ...]:
+    """The distinct classes in the order of their names."""
+    return tuple(to_class(name) for name in sorted(set(names)))
+
+
+def number(classes: Sequence[ClassName]) -> dict[str, int]:
+    """Class ids by name: positions."""
+    return {known.name: position for position, known in enumerate(classes)}
+
+
+def read_class_list(path: Path) -> tuple[ClassName, ...]:
+    """The classes of a classes.txt: one name a line, ordered by id; DatasetError if it has none."""
+    names = [line.strip() for line in read_text(path).splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if not names or len(set(names)) != len(names):
+        raise DatasetError(f"{path} must hold one distinct class name on each line")
+    return tuple(to_class(name) for name in names)
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8 with or without a byte order mark; DatasetError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text: {error}; save it as UTF-8") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,192 @@
+"""Decodes images: upright RGB pixels, the network's input, mask values, a hash of the content.
+
+Pillow alone decodes and resizes. torchvision's decoder gives the same pixels, but torch's antialiased uint8
+resize rounds its weights to 16 bits: up to 1 % of the values differ, by as much as 2 (torch 2.14). A third
+less time is not worth cells that depend on which decoder a file happened to suit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from auditor.errors import DatasetError
+from auditor.grids import Geometry
+from auditor.records import Preprocess
+
+MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte as RGB
+MAX_BYTES = 1 << 30
+# What Pillow decodes by itself (MPO as JPEG); PostScript is left out because Ghostscript would run it.
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000"),
+    *("TGA", "PCX", "SGI", "ICO", "QOI"),
+)
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+Pixels = NDArray[np.uint8]
+
+
+def open_upright(path: Path) -> Image.Image:
+    """The image in RGB as a person sees it: EXIF orientation applied, transparency over white.
+
+    16-bit grey is scaled by its whole range. Raises DatasetError for whatever cannot be decoded.
+    """
+    return _decode(read_bytes(path), path)
+
+
+def load_input(path: Path, preprocess: Preprocess) -> tuple[Pixels, tuple[int, int]]:
+    """The network's input before normalisation, (S, S, 3), and the upright original's (width, height)."""
+    pixels, size, _ = load_hashed(path, preprocess)
+    return pixels, size
+
+
+def load_hashed(path: Path, preprocess: Preprocess) -> tuple[Pixels, tuple[int, int], str]:
+    """As `load_input`, with the content hash of the same bytes: the file is read once."""
+    data = read_bytes(path)
+    image = _decode(data, path)
+    view = fit(image, preprocess.geometry, _RESAMPLING[preprocess.interpolation])
+    return np.asarray(view), image.size, _hash(data)
+
+
+def crop_upright(path: Path, geometry: Geometry) -> Image.Image:
+    """The S x S view of the crop that a person sees, for drawing."""
+    return fit(open_upright(path), geometry, Image.Resampling.BICUBIC)
+
+
+def fit(
+    image: Image.Image,
+    geometry: Geometry,
+    resample: Image.Resampling,
+    size: tuple[int, int] | None = None,
+) -> Image.Image:
+    """Resize as an original of `size` (by default the image's own) would be, then crop."""
+    width, height = geometry.resized(*(size or image.size))
+    if width * height > MAX_PIXELS:
+        raise DatasetError(
+            f"an image of {image.width} x {image.height} is too narrow to be resized; crop it first"
+        )
+    left, top = geometry.offset(width, height)
+    resized = image.resize((width, height), resample)
+    return resized.crop((left, top, left + geometry.crop, top + geometry.crop))
+
+
+def content_hash(path: Path) -> str:
+    """The 16-byte BLAKE2b hash of a file in hexadecimal; DatasetError when it cannot be read."""
+    return _hash(read_bytes(path))
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file of at most 1 GiB, else DatasetError."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a fifo would hang for ever
+            raise DatasetError(f"{path} is no regular file")
+        if status.st_size > MAX_BYTES:
+            raise DatasetError(f"{path} is larger than 1 GiB; save it as a smaller image")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+
+
+def _decode(data: bytes, path: Path) -> Image.Image:
+    with _naming(path):
+        image = _open(data, path)
+        return _turn(_to_rgb(image), _orientation(image))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into a DatasetError that names the file and is the same in every run."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except UnidentifiedImageError as error:  # its own text holds an address in memory
+        raise DatasetError(f"{path} is no image that can be decoded; save it again or remove it") from error
+    except Exception as error:  # OSError, SyntaxError, ValueError, RuntimeError, struct.error, ...
+        raise DatasetError(f"{path} cannot be decoded: {error}; save it again or remove it") from error
+
+
+def _open(data: bytes, path: Path) -> Image.Image:
+    image: Image.Image = Image.open(BytesIO(data), formats=_FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise DatasetError(
+            f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; save it smaller"
+        )
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken metadata does not make the pixels unreadable
+        return 1
+
+
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(to_grey(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def to_grey(values: NDArray[np.generic]) -> Pixels:
+    """Deep grey values as 8 bits: by the whole range of their type where they keep to one, else by their own.
+
+    Whole ranges: 65,535 for integers, 1 or 255 for floats. Pillow clips at 255 instead: an X-ray turns white.
+    """
+    whole = (65535.0,) if np.issubdtype(values.dtype, np.integer) else (1.0, 255.0)
+    wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(wide.min()), float(wide.max())
+    fitting = [top for top in whole if low >= 0 and high <= top]
+    low, high = (0.0, fitting[0]) if fitting else (low, high)
+    return np.asarray(np.rint((wide - low) * (255.0 / (high - low or 1.0))), dtype=np.uint8)
+
+
+def read_mask(path: Path, is_semantic: bool = True) -> NDArray[np.int64]:
+    """The values (H, W) of a mask image: palette indices or grey values, 0 where it is transparent.
+
+    Without `is_semantic` only zero and non-zero matter, and colours may be used. Raises DatasetError for
+    colours in a semantic mask and for JPEG, whose values are not those that were saved.
+    """
+    data = read_bytes(path)
+    with _naming(path):
+        image = _open(data, path)
+        bands = np.atleast_3d(np.asarray(image)).astype(np.int64)
+    if image.format in ("JPEG", "MPO"):
+        raise DatasetError(f"{path} is a JPEG, which changes mask values; save masks as PNG")
+    if image.mode in ("LA", "RGBA", "PA"):
+        bands = np.where(bands[..., -1:] == 0, 0, bands[..., :-1])
+    if is_semantic and (bands != bands[..., :1]).any():
+        raise DatasetError(f"{path} is a coloured mask; save class numbers as grey or palette values")
+    return np.asarray(bands.max(axis=-1), dtype=np.int64)

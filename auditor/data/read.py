@@ -1,0 +1,89 @@
+"""Recognises the kind of a dataset and reads it in place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from auditor.data import coco, folder, imagenet, manifest, masks, voc, yolo
+from auditor.data.files import Source, list_source
+from auditor.data.notes import Notes
+from auditor.errors import DatasetError
+from auditor.records import Dataset, Sample
+
+
+class Reader(NamedTuple):
+    """One kind of dataset: whether a source is of it, and how to read it."""
+
+    matches: Callable[[Source], bool]
+    read: Callable[[Source, Notes], Dataset]
+
+
+# The first that matches reads, so what is more specific stands first and a plain folder last.
+READERS = (
+    Reader(manifest.matches, manifest.read),
+    Reader(coco.matches, coco.read),
+    Reader(masks.matches, masks.read),
+    Reader(imagenet.matches, imagenet.read),
+    Reader(voc.matches, voc.read),
+    Reader(yolo.matches, yolo.read),
+    Reader(folder.matches, folder.read),
+)
+
+
+def read_dataset(
+    root: Path,
+    annotations: Path | None = None,
+    *,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The samples below `root` in the order of their paths, with what was recognised and dropped in `notes`.
+
+    `annotations` names a file or folder where the data set's own layout does not show it. `sample` draws that
+    many samples with the seed, `limit` keeps the first of them. Raises DatasetError when nothing can be read.
+    """
+    notes = Notes()
+    source = list_source(root, annotations, notes)
+    if not source.files.images:
+        raise DatasetError(f"{root} holds no images; name a folder with some in it or below it")
+    dataset = _recognise(source).read(source, notes)
+    if not dataset.samples:
+        raise DatasetError(f"{root} leaves no image to index. {' '.join(notes.sentences())}")
+    chosen = _choose(dataset.samples, limit, sample, seed)
+    recognised = _describe(dataset, len(chosen))
+    return replace(dataset, samples=chosen, notes=(recognised, *notes.sentences()))
+
+
+def _recognise(source: Source) -> Reader:
+    for reader in READERS:
+        if reader.matches(source):
+            return reader
+    raise DatasetError(
+        f"{source.annotated.root} holds no annotations that audit reads for {source.files.root}; "
+        "name COCO JSON, VOC or ILSVRC XML, YOLO text, mask images, a synset list or a manifest"
+    )
+
+
+def _choose(
+    samples: tuple[Sample, ...], limit: int | None, sample: int | None, seed: int
+) -> tuple[Sample, ...]:
+    if sample is not None and sample < len(samples):
+        drawn = random.Random(seed).sample(range(len(samples)), sample)
+        samples = tuple(samples[position] for position in sorted(drawn))
+    return samples[:limit]
+
+
+def _describe(dataset: Dataset, chosen: int) -> str:
+    labelled = sum(1 for sample in dataset.samples if sample.labels)
+    annotated = sum(1 for sample in dataset.samples if sample.regions)
+    found = len(dataset.samples)
+    kept = "" if chosen == found else f", {chosen} of them chosen"
+    return (
+        f"Recognised as {dataset.kind}: {found} images{kept}, {len(dataset.classes)} classes, "
+        f"{labelled} images with labels, {annotated} with annotated foreground."
+    )

@@ -1,0 +1,65 @@
+"""What tests share: the command line in this process, a folder where the demo has run, real data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REAL = Path(__file__).parents[2] / "shared" / "real"
+
+DEMO_SCENES = ["--images", "160", "--seed", "7", "--texture", "star dot", "--marker", "triangle cross"]
+
+
+def run_audit(*words: str | Path) -> None:
+    """Run a command in this process; errors come out as exceptions."""
+    from auditor.cli.app import app
+
+    app([str(word) for word in words], standalone_mode=False)
+
+
+@pytest.fixture
+def audit(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command and return what it printed on standard output."""
+
+    def run(*words: str | Path) -> str:
+        capsys.readouterr()
+        run_audit(*words)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def ask(audit: Callable[..., str]) -> Callable[..., Any]:
+    """Run a command with --json and return the record."""
+    return lambda *words: json.loads(audit(*words, "--json"))
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo's scenes are indexed with the embedded model."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_audit("synth", "scenes", *DEMO_SCENES)
+        run_audit("index", "scenes")
+    return folder
+
+
+@pytest.fixture
+def demo(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory is one where the demo has run."""
+    monkeypatch.chdir(demo_folder)
+    return demo_folder
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Real photos with real annotations, and what an independent implementation says of them."""
+    if not REAL.is_dir():
+        pytest.skip("../shared/real is not here")
+    return REAL
