@@ -1,0 +1,1 @@
+"""Records made visible: console tables, JSON, CSV and Parquet, drawings and the HTML page."""

@@ -1,0 +1,126 @@
+"""Text on pictures: fonts that come with the packages, wrapping, and a halo that reads on any photograph."""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_right
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path
+from typing import cast
+
+from PIL import ImageDraw, ImageFont
+
+from auditor.report.text import visible
+
+Font = ImageFont.FreeTypeFont
+White = (255, 255, 255)
+Dark = (17, 20, 26)
+Bright = (255, 226, 112)
+Colour = tuple[int, int, int]
+
+
+@cache
+def plain_font(size: int) -> Font:
+    """Pillow's own font: good letters, but little beyond ASCII."""
+    return cast(Font, ImageFont.load_default(size))
+
+
+@cache
+def _wide_font(size: int) -> Font | None:
+    """DejaVu Sans as matplotlib ships it (Latin, Greek, Cyrillic), found without importing matplotlib."""
+    spec = find_spec("matplotlib")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0], "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(path, size) if path.is_file() else None
+
+
+@cache
+def _has_glyph(char: str, is_wide: bool) -> bool:
+    font = _wide_font(20) if is_wide else plain_font(20)
+    return font is not None and bytes(font.getmask(char)) != bytes(font.getmask("\uffff"))
+
+
+def letter(text: str, size: int) -> tuple[str, Font]:
+    """The text as it can be drawn and the font to draw it in; letters that neither font has become a `?`."""
+    text = unicodedata.normalize("NFC", visible(text))
+    if all(char == " " or _has_glyph(char, is_wide=False) for char in text):
+        return text, plain_font(size)
+    wide = _wide_font(size)
+    if wide is None:
+        folded = unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode()
+        return folded, plain_font(size)
+    return "".join(char if char == " " or _has_glyph(char, is_wide=True) else "?" for char in text), wide
+
+
+def shorten(text: str, font: Font, width: float) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    fitting = bisect_right(range(len(text)), width, key=lambda kept: font.getlength(text[:kept] + "…"))
+    return text[: max(fitting - 1, 0)].rstrip() + "…"
+
+
+def shorten_path(path: str, font: Font, width: float) -> str:
+    """A path cut at its front, since the file's name stands at its end."""
+    if font.getlength(path) <= width:
+        return path
+    fitting = bisect_right(
+        range(len(path)), width, key=lambda kept: font.getlength("…" + path[len(path) - kept :])
+    )
+    return "…" + path[len(path) - max(fitting - 1, 0) :]
+
+
+def wrap(text: str, font: Font, width: float) -> list[str]:
+    """Lines no wider than `width` pixels where words allow it, broken at spaces and after hyphens."""
+    lines: list[str] = []
+    for word in text.replace("-", "- ").split():
+        joined = f"{lines[-1]}{'' if lines[-1].endswith('-') else ' '}{word}" if lines else word
+        if lines and font.getlength(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+@lru_cache(maxsize=4096)  # a grid repeats its classes
+def fit(text: str, width: float, most_lines: int, sizes: range) -> tuple[tuple[str, ...], Font]:
+    """The text in the largest of `sizes` (largest first) that needs no cut, or in the smallest, cut."""
+    for size in sizes:
+        shown, font = letter(text, size)
+        lines = wrap(shown, font, width)
+        if len(lines) <= most_lines and all(font.getlength(line) <= width for line in lines):
+            return tuple(lines), font
+    kept = [*lines[: most_lines - 1], " ".join(lines[most_lines - 1 :])]
+    return tuple(shorten(line, font, width) for line in kept if line), font
+
+
+def write_centred(
+    draw: ImageDraw.ImageDraw,
+    centre: tuple[float, float],
+    lines: list[tuple[str, Font]],
+    colour: Colour = White,
+) -> None:
+    """Stack lines around a point, light with a dark halo."""
+    heights = [font.size * 1.12 for _, font in lines]
+    top = centre[1] - sum(heights) / 2
+    middles = [top + below - height / 2 for below, height in zip(accumulate(heights), heights, strict=True)]
+    for (text, font), middle in zip(lines, middles, strict=True):
+        halo = max(2, round(font.size / 8))
+        draw.text((centre[0], middle), text, colour, font, "mm", stroke_width=halo, stroke_fill=Dark)
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: int,
+    width: float,
+    colour: Colour = Dark,
+    anchor: str = "lm",
+) -> None:
+    """One line of plain text, cut to `width` pixels; the place is its left middle unless told else."""
+    shown, font = letter(text, size)
+    draw.text(place, shorten(shown, font, width), colour, font, anchor)

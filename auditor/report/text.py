@@ -1,0 +1,111 @@
+"""Words and numbers as every table, drawing and page shows them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from auditor.records import Certificate, Rate
+
+NO_DATA = "–"
+
+# Joiners shape Persian and Indic names and do no harm; every other invisible character can hide or fake text.
+_HARMLESS = {"\u200c", "\u200d"}
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def visible(text: str) -> str:
+    r"""The text with control, escape, bidirectional and undecodable characters written as \x1b or \u202e."""
+    if text.isprintable():
+        return text
+    return "".join(_escaped(char) if _is_invisible(char) else char for char in text)
+
+
+def percent(rate: Rate) -> str:
+    """A rate in percent with one decimal, as the paper's tables print it."""
+    return share(rate.value)
+
+
+def share(value: float | None) -> str:
+    """A share in [0, 1] in percent with one decimal."""
+    return NO_DATA if value is None else f"{100 * value:.1f}"
+
+
+def counts(rate: Rate) -> str:
+    """Hits/total, empty when nothing was counted."""
+    return f"{rate.hits}/{rate.total}" if rate.total else ""
+
+
+def points(delta: float | None) -> str:
+    """A difference of shares in points, with its sign."""
+    return NO_DATA if delta is None else f"{100 * delta:+.1f}"
+
+
+def interval(bounds: tuple[float, float] | None, decimals: int = 0) -> str:
+    """An interval of shares in percent, low to high."""
+    if bounds is None:
+        return ""
+    low, high = bounds
+    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
+
+
+def chance(value: float | None) -> str:
+    """A p- or q-value with three decimals, never rounded to zero."""
+    if value is None:
+        return NO_DATA
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def size(count: int) -> str:
+    """Bytes with a binary unit."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun, and an s when it is not one."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+_VERDICTS = {
+    "exact": "The mean of the cells' scores is the image's score: head and readout are exact",
+    "exact-affine": "The scores of cells read one by one do not add up to the image's score, since the head "
+    "is not linear; an exact decomposition exists",
+    "exact-attn": "The scores of cells read one by one do not add up to the image's score, since the model "
+    "pools by attention; an exact decomposition exists",
+    "pointwise-only": "The head is applied to each cell on its own; no decomposition of the image's score "
+    "over the cells exists",
+    "features-only": "There is no head that scores cells; retrieval and correspondence need none",
+}
+
+
+def certify(certificate: Certificate | None) -> str:
+    """How cell scores relate to image scores, in one sentence (DESIGN section 5)."""
+    if certificate is None:
+        return "No certificate: how cell scores relate to image scores was not measured."
+    measured = _measurements(certificate)
+    note = f" {certificate.note.rstrip('.')}." if certificate.note else ""
+    return f"{_VERDICTS[certificate.verdict]}{measured}.{note}"
+
+
+def _measurements(certificate: Certificate) -> str:
+    found = []
+    if certificate.pointwise_error is not None:
+        found.append(f"error of the pointwise readout {certificate.pointwise_error:.1e}")
+    if certificate.exact_error is not None:
+        found.append(f"of the exact one ({certificate.exact_readout}) {certificate.exact_error:.1e}")
+    return f" ({', '.join(found)}, on {plural(certificate.images, 'image')})" if found else ""
+
+
+def _is_invisible(char: str) -> bool:
+    return unicodedata.category(char) in _INVISIBLE and char not in _HARMLESS
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,0 +1,89 @@
+"""Records as JSON, CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.errors import AuditError
+from auditor.report.files import replacing, write_bytes
+from auditor.report.flat import Flat, Value, facts, flatten
+
+_SQL = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
+
+
+def as_json(record: Any) -> str:
+    """A record, or a list of them, as JSON: fields in their order, then what follows from them.
+
+    A rate is {"hits", "total", "value"}, an array nested lists, a number that is not finite null. Only ASCII
+    is written, so that a name that is no valid UTF-8 survives.
+    """
+    return json.dumps(_plain(record), indent=2, allow_nan=False)
+
+
+def table_of(record: Any) -> tuple[list[str], list[list[Value]]]:
+    """A record as column names and rows of plain values, the same that `write_table` writes."""
+    flat = flatten(record)
+    return list(flat.names), [list(row) for row in flat.rows]
+
+
+def write_table(record: Any, path: Path) -> None:
+    """Write a record's flat table as CSV or Parquet, by the suffix of the path."""
+    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    if path.suffix.lower() not in writers:
+        raise AuditError(f"cannot tell how to write {path}; name it .csv or .parquet")
+    flat = flatten(record)
+    if not flat.names:
+        raise AuditError(f"there is nothing to write to {path}: the answer is empty")
+    writers[path.suffix.lower()](flat, path)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case np.ndarray() | np.generic():
+            return _plain(value.tolist())
+        case Path():
+            return str(value)
+        case Mapping():
+            return {str(key): _plain(value[key]) for key in sorted(value)}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _ if is_dataclass(value):
+            return {name: _plain(getattr(value, name)) for name in facts(value.__class__)}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _write_csv(flat: Flat, path: Path) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(flat.names)
+    writer.writerows(flat.rows)
+    write_bytes(path, _storable(text.getvalue()).encode())
+
+
+def _write_parquet(flat: Flat, path: Path) -> None:
+    import duckdb
+
+    columns = [[_storable(row[index]) for row in flat.rows] for index in range(len(flat.names))]
+    asked = ", ".join(
+        f'unnest(?::{_SQL[kind]}[]) AS "{name}"' for name, kind in zip(flat.names, flat.kinds, strict=True)
+    )
+    with replacing(path) as temporary, duckdb.connect() as connection:
+        connection.sql(f"SELECT {asked}", params=columns).write_parquet(str(temporary))
+
+
+def _storable(value: Any) -> Any:
+    r"""Text whose undecodable bytes are written \udc80, since neither format can hold them."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,0 +1,184 @@
+"""Drawings read back pixel by pixel: tints, outlines, boxes and lines stand where the record says."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from auditor.records import VARIANTS, Hit, ImageGrids, Match, Pair, Similar
+from auditor.report.compare import draw_match, draw_similar
+from auditor.report.draw import colour_of, draw_grid, draw_variants, figure, save
+from auditor.report.lettering import Bright, fit, letter, plain_font, shorten, shorten_path, wrap
+
+BLACK = Image.new("RGB", (224, 224))
+NAMES = {0: "tabby, tabby cat", 1: "", 2: "三つ指 🙂 \x1b[31m", 3: "three-toed sloth " * 9, 4: "y" * 300}
+
+
+def grids(side: int = 7, classes: int = 6) -> ImageGrids:
+    rng = np.random.default_rng(side)
+    labels = rng.integers(0, classes, (3, side, side))
+    foreground = rng.random((side, side)) < 0.4
+    return ImageGrids("a.jpg", 0, VARIANTS, labels, rng.random(labels.shape), foreground, NAMES)
+
+
+def pixel(image: Image.Image, x: float, y: float) -> tuple[int, int, int]:
+    return image.getpixel((int(x), int(y)))
+
+
+def test_a_coarse_grid_fills_the_picture_with_cells_large_enough_for_names():
+    drawn = draw_grid(BLACK, grids(), "original")
+    assert drawn.size == (980, 980)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_cell_is_tinted_by_its_class_and_stronger_for_the_evaluation_class(variant):
+    one = grids()
+    drawn = draw_grid(BLACK, one, variant)
+    for row, col in np.ndindex(7, 7):
+        label = int(one.labels[VARIANTS.index(variant), row, col])
+        strength = (122 if label == 0 else 72) / 255
+        found = pixel(drawn, col * 140 + 12, row * 140 + 12)
+        expected = [channel * strength for channel in colour_of(label)]
+        assert np.allclose(found, expected, atol=1.5)
+
+
+def test_the_outline_runs_between_foreground_and_the_rest_and_nowhere_else():
+    one = grids(4)
+    drawn = draw_grid(BLACK, replace(one, names={}), "original")
+    side = drawn.width // 4
+    around = np.pad(one.foreground, 1)
+    for row, col in np.ndindex(4, 4):
+        is_foreground = around[row + 1, col + 1]
+        above = pixel(drawn, (col + 0.15) * side, row * side)
+        left = pixel(drawn, col * side, (row + 0.15) * side)
+        assert (above == (255, 255, 255)) == (is_foreground != around[row, col + 1])
+        assert (left == (255, 255, 255)) == (is_foreground != around[row + 1, col])
+
+
+def test_a_drawing_is_the_same_every_time_and_needs_no_annotation(tmp_path):
+    one = replace(grids(), foreground=None, label=None)
+    first, second = (draw_variants([BLACK] * 3, one) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+    save(first, tmp_path / "deep" / "a.png")
+    with Image.open(tmp_path / "deep" / "a.png") as read:
+        assert read.tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("side", [14, 16, 32])
+def test_a_fine_grid_has_a_legend_beside_it(side):
+    one = grids(side, classes=90)
+    drawn = draw_grid(BLACK, one, "without_bg")
+    assert drawn.width > drawn.height >= 980
+    most = np.bincount(one.labels[1].ravel()).argmax()
+    assert pixel(drawn, drawn.height + 24 + 5, 30 + 15) == colour_of(int(most))
+
+
+def test_variants_stand_side_by_side_in_their_order():
+    one = grids()
+    whites = [Image.new("RGB", (224, 224), (level,) * 3) for level in (0, 90, 180)]
+    drawn = draw_variants(whites, one)
+    panel = (drawn.width - 2 * 24) // 3
+    for index, level in enumerate((0, 90, 180)):
+        label = int(one.labels[index, 0, 0])
+        strength = (122 if label == 0 else 72) / 255
+        expected = [level * (1 - strength) + c * strength for c in colour_of(label)]
+        assert np.allclose(pixel(drawn, index * (panel + 24) + 14, 52 + 14), expected, atol=1.5)
+
+
+def test_colours_are_stable_and_neighbours_differ():
+    colours = np.array([colour_of(i) for i in range(1000)], dtype=int)
+    assert (np.abs(np.diff(colours, axis=0)).max(axis=1) > 60).all()
+    assert colour_of(74) == colour_of(74)
+
+
+def test_a_figure_is_what_was_drawn():
+    noise = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
+    drawn = draw_grid(Image.fromarray(noise), grids(), "original")
+    made = figure(drawn, "caption", "alt")
+    with Image.open(io.BytesIO(made.image)) as read:
+        assert (read.size, read.get_format_mimetype()) == (drawn.size, made.media)
+
+
+# ------------------------------------------------------------------------------------- similar and match
+
+
+def test_the_cells_of_query_and_hits_are_boxed():
+    hits = tuple(Hit(f"{i}.jpg", i % 7, 6 - i % 7, 0.9, None, None, None) for i in range(7))
+    images = {hit.path: BLACK for hit in hits[:-1]}
+    drawn = draw_similar(BLACK, Similar("i", "q.jpg", 2, 5, hits), images, (7, 7))
+    assert pixel(drawn, 28 + 520 * 5 // 7, 28 + 520 * 2 // 7 + 20) == Bright
+    for index, hit in enumerate(hits[:-1]):
+        left, top = 520 + 56 + index % 5 * 224, 28 + index // 5 * (208 + 68 + 12 + 16)
+        assert pixel(drawn, left + 208 * hit.col // 7, top + 208 * hit.row // 7 + 8) == Bright
+        others = [(r, c) for r in range(7) for c in range(7) if abs(r - hit.row) > 1 or abs(c - hit.col) > 1]
+        for row, col in others:
+            assert pixel(drawn, left + 208 * (col + 0.5) / 7, top + 208 * (row + 0.5) / 7) == (0, 0, 0)
+    assert Bright not in {pixel(drawn, 520 + 56 + 224 + x, 28 + 304 + 30) for x in range(208)}
+
+
+def match(*pairs: Pair) -> Match:
+    return Match("i", "a.jpg", "b.jpg", 0.7, 0.1, True, pairs)
+
+
+def gap(image: Image.Image) -> np.ndarray:
+    """The column of pixels half-way between the two images."""
+    return np.asarray(image)[68 : 68 + 620, image.width // 2].astype(int)
+
+
+def test_a_line_crosses_half_way_between_its_cells():
+    for row_a, row_b in [(0, 0), (0, 6), (5, 2)]:
+        drawn = draw_match(BLACK, BLACK, match(Pair((row_a, 3), (row_b, 3), 0.9, 0.1)), (7, 7))
+        inked = np.flatnonzero((gap(drawn) < 240).any(axis=1))
+        assert abs(inked.mean() - 620 * (row_a + row_b + 1) / 14) < 2.5
+
+
+def test_a_higher_cosine_is_a_wider_line():
+    drawn = draw_match(
+        BLACK, BLACK, match(Pair((0, 0), (0, 0), 0.9, 0.1), Pair((6, 0), (6, 0), 0.5, 0.1)), (7, 7)
+    )
+    inked = (gap(drawn) < 240).any(axis=1)
+    assert inked[:310].sum() > inked[310:].sum() > 0
+
+
+def test_pairs_that_share_a_cell_keep_their_own_ends():
+    pairs = [Pair((3, 3), (row, 3), 0.9, 0.1) for row in range(7)]
+    drawn = np.asarray(draw_match(BLACK, BLACK, match(*pairs), (7, 7)))
+    cell = drawn[68 + 620 * 3 // 7 : 68 + 620 * 4 // 7, 28 + 620 * 3 // 7 : 28 + 620 * 4 // 7].reshape(-1, 3)
+    discs = {colour_of(number, 0.42) for number in range(1, 8)}
+    assert discs <= set(map(tuple, cell.tolist()))
+
+
+def test_nothing_found_is_drawn_too():
+    assert draw_match(BLACK, BLACK, match(), (7, 7)).width > 1300
+    assert draw_similar(BLACK, Similar("i", "q.jpg", 0, 0, ()), {}, (7, 7)).height > 520
+
+
+# ------------------------------------------------------------------------------------- letters
+
+
+def test_letters_are_found_in_one_font_or_the_other():
+    assert letter("tabby", 20) == ("tabby", plain_font(20))
+    shown, font = letter("Ωмега élan", 20)
+    assert shown == "Ωмега élan"
+    assert font is not plain_font(20)
+    assert letter("猫 cat", 20)[0] == "? cat"
+    assert letter("\x1b[31m", 20)[0] == r"\x1b[31m"
+
+
+@pytest.mark.parametrize("name", ["tabby", "three-toed sloth", "y" * 300, "a b " * 80, "", "猫" * 40])
+@pytest.mark.parametrize("width", [40, 128])
+def test_text_fits_the_width_and_the_lines_it_is_given(name, width):
+    lines, font = fit(name, width, 3, range(24, 14, -1))
+    assert len(lines) <= 3
+    assert all(font.getlength(line) <= width for line in lines)
+
+
+def test_words_are_kept_and_cuts_are_shown():
+    font = plain_font(20)
+    assert wrap("three-toed sloth", font, 110) == ["three-toed", "sloth"]
+    assert wrap("three-toed sloth", font, 1000) == ["three-toed sloth"]
+    assert shorten("golden retriever", font, 1000) == "golden retriever"
+    assert shorten("golden retriever", font, 90).endswith("…")
+    assert shorten_path("a/very/long/path/image.jpg", font, 110).endswith("image.jpg")
