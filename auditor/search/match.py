@@ -1,0 +1,52 @@
+"""Correspondence between two images: which pairs of cells make them alike (Figure 9, A.8)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.records import Match, Pair
+from auditor.store import Index
+
+
+def match(index: Index, a: str, b: str, k: int = 20) -> Match:
+    """The k pairs of cells with the largest cosine, and how much of the images' cosine each accounts for.
+
+    With h = unit feature * norm and means over the N and M cells, cos(mean a, mean b) is the sum over all
+    pairs of h_a . h_b / (N * M * |mean a| * |mean b|): these are the shares.
+    """
+    first, second = index.image(a), index.image(b)
+    cosines = _cells(index, first) @ _cells(index, second).T
+    shares = pair_shares(index, first, second)
+    order = np.lexsort((np.arange(cosines.size), -cosines.ravel()))[:k]
+    width = index.grid[1]
+    pairs = tuple(
+        Pair(
+            a=divmod(int(row), width),
+            b=divmod(int(col), width),
+            cosine=min(float(cosines[row, col]), 1.0),
+            share=float(shares[row, col]),
+        )
+        for row, col in zip(*np.unravel_index(order, cosines.shape), strict=True)
+    )
+    certificate = index.manifest.certificate
+    return Match(
+        index=index.name,
+        a=index.path_of(first),
+        b=index.path_of(second),
+        cosine=float(shares.sum()),
+        explained=sum(pair.share for pair in pairs),
+        is_exact=certificate is not None and certificate.aggregation == "gap",
+        pairs=pairs,
+    )
+
+
+def pair_shares(index: Index, a: int, b: int) -> NDArray[np.float64]:
+    """Shares (H * W, H * W) of the cosine of the two images' mean-pooled vectors; they add up to it."""
+    left, right = (_cells(index, image) * index.norms(image).reshape(-1, 1) for image in (a, b))
+    lengths = np.linalg.norm(left.mean(axis=0)) * np.linalg.norm(right.mean(axis=0))
+    return np.asarray(left @ right.T / (left.shape[0] * right.shape[0] * max(lengths, 1e-30)))
+
+
+def _cells(index: Index, image: int) -> NDArray[np.float64]:
+    return index.features(image).reshape(-1, index.manifest.dim).astype(np.float64)

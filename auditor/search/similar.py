@@ -1,0 +1,102 @@
+"""Exact retrieval: FAISS proposes, the stored vectors decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import CellError
+from auditor.grids import check_cell, split_cell_id
+from auditor.records import Hit, Similar
+from auditor.store import Index
+
+SLACK = 1e-4
+"""More than float32 sums of unit vectors can differ by, so that no cell is lost to the order of additions."""
+
+HITS = """
+SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
+       predicted.name AS predicted
+FROM (SELECT unnest($cells::BIGINT[]) AS cell) wanted
+JOIN images ON images.id = wanted.cell // $width
+LEFT JOIN cells ON cells.image = images.id AND cells.cell = wanted.cell % $width AND variant = 0
+LEFT JOIN classes named ON named.id = images.label
+LEFT JOIN classes predicted ON predicted.id = cells.top1
+"""
+
+
+def similar(
+    index: Index, path: str, row: int, col: int, *, k: int = 20, other_images_only: bool = False
+) -> Similar:
+    """The k cells of largest cosine with one cell, which itself is left out; or of other images only."""
+    check_cell(row, col, index.grid)
+    image = index.image(path)
+    allowed = _searchable(index)
+    allowed[image, ... if other_images_only else row * index.grid[1] + col] = False
+    hits = _nearest(index, index.features(image)[row, col], k, allowed)
+    return Similar(index.name, index.path_of(image), row, col, hits)
+
+
+def similar_to_vector(
+    index: Index, vector: NDArray[np.floating], *, k: int = 20, path: str = "", row: int = 0, col: int = 0
+) -> Similar:
+    """The k cells of largest cosine with a vector (C,) of the same backbone; path, row, col say whose."""
+    length = float(np.linalg.norm(vector))
+    if vector.shape != (index.manifest.dim,) or not np.isfinite(length) or length == 0:
+        raise CellError(
+            f"{index.name} is searched with {index.manifest.dim} finite numbers that are not all zero"
+        )
+    hits = _nearest(index, (vector / length).astype(np.float32), k, _searchable(index))
+    return Similar(index.name, path, row, col, hits)
+
+
+def _searchable(index: Index) -> NDArray[np.bool_]:
+    """(images, cells) that may be returned: not those of images that were broken, filtered or removed."""
+    usable = np.zeros((index.manifest.images, index.manifest.cells_per_image), dtype=np.bool_)
+    usable[index.query("SELECT id FROM images WHERE usable")["id"]] = True
+    return usable
+
+
+def _nearest(
+    index: Index, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
+) -> tuple[Hit, ...]:
+    cells = _candidates(index.faiss, vector, min(k, int(allowed.sum())), allowed)
+    cosines = index.vectors(cells) @ vector
+    order = np.lexsort((cells, -cosines))[:k]
+    return _describe(index, cells[order], cosines[order])
+
+
+def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Any:
+    """Ids of every allowed cell that may be among the k best: those within SLACK of FAISS's k-th."""
+    import faiss
+
+    if k <= 0:
+        return np.empty(0, dtype=np.int64)
+    bits = np.packbits(allowed.ravel(), bitorder="little")
+    # the types that FAISS ships are those of its C++ constructors
+    chosen = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+    parameters = faiss.SearchParameters(sel=chosen)  # type: ignore[call-arg]
+    cosines, cells = faiss_index.search(vector[None], k, params=parameters)
+    _, _, cells = faiss_index.range_search(vector[None], float(cosines[0, -1]) - SLACK, params=parameters)
+    return cells
+
+
+def _describe(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:
+    facts = index.query(HITS, {"cells": cells.tolist(), "width": index.manifest.cells_per_image})
+    found = {int(cell): row for row, cell in enumerate(facts["cell"])}
+    hits = []
+    for cell, cosine in zip(cells, cosines, strict=True):
+        _, row, col = split_cell_id(int(cell), index.grid)
+        path, label, foreground, predicted = (
+            _plain(facts[name][found[int(cell)]]) for name in ("path", "label", "foreground", "predicted")
+        )
+        # rows rounded to fp16 are a few 1e-5 longer or shorter than 1
+        hits.append(Hit(path, row, col, min(float(cosine), 1.0), label, foreground, predicted))
+    return tuple(hits)
+
+
+def _plain(value: Any) -> Any:
+    if value is np.ma.masked or value is None:
+        return None
+    return value.item() if isinstance(value, np.generic) else value

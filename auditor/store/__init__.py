@@ -1,0 +1,42 @@
+"""The index on disk: immutable shards, the manifest that knows them, and what is derived from them."""
+
+from auditor.store.check import check, damaged_shards
+from auditor.store.index import Index, list_indexes, newest
+from auditor.store.manifest import (
+    BackboneFacts,
+    DatasetFacts,
+    HeadFacts,
+    Manifest,
+    ShardEntry,
+    read_manifest,
+)
+from auditor.store.shards import (
+    Staged,
+    promote_staged,
+    read_staged,
+    staged_names,
+    write_shard,
+    write_staged,
+)
+from auditor.store.writer import IndexWriter
+
+__all__ = [
+    "BackboneFacts",
+    "DatasetFacts",
+    "HeadFacts",
+    "Index",
+    "IndexWriter",
+    "Manifest",
+    "ShardEntry",
+    "Staged",
+    "check",
+    "damaged_shards",
+    "list_indexes",
+    "newest",
+    "promote_staged",
+    "read_manifest",
+    "read_staged",
+    "staged_names",
+    "write_shard",
+    "write_staged",
+]

@@ -1,0 +1,69 @@
+"""Writing so that a kill leaves either the old content or the new: temporary name, fsync, rename, fsync."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""What the names of unfinished files and folders begin with; whatever carries it may be swept up."""
+
+
+@contextmanager
+def new_folder(index: Path, target: Path) -> Iterator[Path]:
+    """A temporary folder inside the index that becomes `target` when the block ends well."""
+    temporary = index / f"{TEMPORARY}{uuid.uuid4().hex}"
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            flush(path)
+        flush(temporary)
+        target.parent.mkdir(exist_ok=True)
+        temporary.rename(target)
+        flush(target.parent)
+        flush(index)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that replaces it when the block ends well."""
+    temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{target.name}")
+    try:
+        yield temporary
+        flush(temporary)
+        temporary.replace(target)
+        flush(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Fsync a file, or a folder so that a rename in it lasts."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder under a temporary name, so that a kill half-way leaves nothing that looks whole."""
+    doomed = path.parent.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def digest(path: Path, algorithm: str = "blake2b") -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,207 @@
+"""Reading an index: one object owns its storage, the rest of audit asks it questions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import AuditError, CellError, IndexDamaged, IndexMissing
+from auditor.records import IndexSummary
+from auditor.store.derived import REPAIR, open_database, open_vectors, shard_array
+from auditor.store.manifest import Manifest, has_manifest, read_manifest
+from auditor.store.shards import SHARDS
+
+
+class Index:
+    """A complete index, open for reading; a context manager that closes the database."""
+
+    def __init__(self, path: Path, manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._connection = connection
+        self._firsts = [shard.first for shard in manifest.shards]
+        self._array = lru_cache(maxsize=None)(self._map_array)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an index; IndexMissing, IndexMismatch or IndexDamaged say what to do where that fails."""
+        manifest = read_manifest(path)
+        if not manifest.is_complete:
+            raise IndexDamaged(f"{path} is unfinished; go on with: audit index {manifest.dataset.root}")
+        _check_sizes(path, manifest)
+        return cls(path, manifest, open_database(path, manifest))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        return self.manifest.grid
+
+    @cached_property
+    def faiss(self) -> Any:
+        """The exact FAISS index over all cells: id = cell id, inner product of unit vectors."""
+        return open_vectors(self.path, self.manifest)
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Columns of a query on the tables images, cells and classes; masked arrays where there are nulls."""
+        return self._connection.execute(sql, parameters or []).fetchnumpy()
+
+    def features(self, image: int) -> NDArray[np.float32]:
+        """Unit-length cells (H, W, C) of the original variant, zeros for an image that could not be read."""
+        return np.asarray(self._row("features.npy", image), dtype=np.float32)
+
+    def norms(self, image: int) -> NDArray[np.float32]:
+        """Lengths (H, W) of the cells: feature = unit vector * norm."""
+        return np.asarray(self._row("norms.npy", image), dtype=np.float32)
+
+    def pooled(self, image: int) -> NDArray[np.float32]:
+        """The backbone's own pooled vector (C,)."""
+        return np.asarray(self._row("pooled.npy", image), dtype=np.float32)
+
+    def vectors(self, cells: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Unit vectors (n, C) of cell ids, as stored."""
+        images, inside = np.divmod(np.asarray(cells, dtype=np.int64), self.manifest.cells_per_image)
+        shards = np.searchsorted(self._firsts, images, side="right") - 1
+        found = np.empty((len(images), self.manifest.dim), dtype=np.float32)
+        for shard in np.unique(shards):
+            chosen = shards == shard
+            array = self._array(int(shard), "features.npy")
+            rows = array.reshape(len(array), -1, self.manifest.dim)
+            found[chosen] = rows[images[chosen] - self._firsts[shard], inside[chosen]]
+        return found
+
+    def image(self, path: str) -> int:
+        """Id of an image by its path or by an ending that only its path has; CellError with close matches."""
+        wanted = self._below_root(path)
+        found = self._connection.execute(
+            "SELECT id, path, status, error FROM images "
+            "WHERE (path = $wanted OR ends_with(path, '/' || $wanted)) AND NOT is_removed "
+            "ORDER BY path <> $wanted, path",
+            {"wanted": wanted},
+        ).fetchall()
+        if not found:
+            raise CellError(f"{path} is not in {self.name}; close matches: {self._close_matches(wanted)}")
+        identifier, known, status, error = found[0]
+        if len(found) > 1 and known != wanted:
+            raise CellError(
+                f"{path} fits {len(found)} images of {self.name}: {known}, {found[1][1]}; name more"
+            )
+        if status != "ok":
+            raise CellError(
+                f"{known} has no features in {self.name}: it is {status} ({error or 'no reason'})"
+            )
+        return int(identifier)
+
+    def path_of(self, image: int) -> str:
+        """An image's path below the dataset's root."""
+        found = self._connection.execute("SELECT path FROM images WHERE id = ?", [image]).fetchone()
+        if found is None:
+            raise CellError(f"{self.name} has no image with id {image}")
+        return str(found[0])
+
+    def summary(self) -> IndexSummary:
+        """The index in one row."""
+        return summarise(self.path, self.manifest)
+
+    def _below_root(self, path: str) -> str:
+        given, root = Path(path), Path(self.manifest.dataset.root)
+        for full in (given, given.absolute()):
+            if full.is_relative_to(root):
+                return full.relative_to(root).as_posix()
+        return given.as_posix()
+
+    def _close_matches(self, wanted: str) -> str:
+        rows = self._connection.execute(
+            "SELECT path FROM images WHERE usable "
+            "ORDER BY jaro_winkler_similarity(parse_filename(path), parse_filename(?)) DESC, path LIMIT 3",
+            [wanted],
+        ).fetchall()
+        return ", ".join(path for (path,) in rows) or "none, the index is empty"
+
+    def _row(self, file: str, image: int) -> NDArray[Any]:
+        if not 0 <= image < self.manifest.images:
+            raise CellError(f"{self.name} has no image with id {image}")
+        shard = bisect_right(self._firsts, image) - 1
+        row: NDArray[Any] = self._array(shard, file)[image - self._firsts[shard]]
+        return row
+
+    def _map_array(self, shard: int, file: str) -> NDArray[Any]:
+        return shard_array(self.path, self.manifest.shards[shard], file)
+
+
+def _check_sizes(path: Path, manifest: Manifest) -> None:
+    """What can be seen without reading: `audit check` reads everything."""
+    sound_shard = f"find out more with: audit check; go on with: audit index {manifest.dataset.root}"
+    expected = [(path / name, facts, REPAIR) for name, facts in manifest.derived.items()]
+    for shard in manifest.shards:
+        folder = path / SHARDS / shard.name
+        expected += [(folder / name, facts, sound_shard) for name, facts in shard.files.items()]
+    for file, facts, fix in expected:
+        if not file.is_file() or file.stat().st_size != facts.bytes:
+            raise IndexDamaged(f"{file} is missing or has another size than when it was written; {fix}")
+
+
+def summarise(path: Path, manifest: Manifest) -> IndexSummary:
+    """One row of `audit list` from the manifest alone, so that unfinished indexes have one too."""
+    files = [facts for shard in manifest.shards for facts in shard.files.values()]
+    images = sum(shard.images for shard in manifest.shards) - len(manifest.removed)
+    return IndexSummary(
+        name=path.resolve().name,
+        dataset=Path(manifest.dataset.root).name,
+        backbone=manifest.backbone.name,
+        images=images,
+        cells=images * manifest.cells_per_image,
+        bytes=sum(facts.bytes for facts in [*files, *manifest.derived.values()]),
+        head=manifest.head.name,
+        certificate=manifest.certificate,
+        is_complete=manifest.is_complete,
+    )
+
+
+def newest(folder: Path) -> Path:
+    """The index that was written last; unfinished ones count only where there is no other."""
+    known = [(manifest.is_complete, manifest.modified, path) for path, manifest in _manifests(folder)]
+    if not known:
+        raise IndexMissing(f"no index in {folder}; build one with: audit index IMAGES")
+    return max(known)[2]
+
+
+def list_indexes(folder: Path) -> tuple[IndexSummary, ...]:
+    """The readable indexes of a folder by name."""
+    return tuple(summarise(path, manifest) for path, manifest in _manifests(folder))
+
+
+def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            found += [(path, read_manifest(path))] if has_manifest(path) else []
+        except AuditError:
+            continue  # `Index.open` and `audit check` say what is wrong with it
+    return found

@@ -1,0 +1,135 @@
+"""Retrieval and correspondence against brute force on the stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from auditor.errors import CellError
+from auditor.search import match, similar, similar_to_vector
+from auditor.search.match import pair_shares
+from auditor.store import Index
+from indexes import DIM, FakeImage, make_index, random_images
+
+REMOVED = [4, 9]
+
+
+@pytest.fixture(scope="module")
+def images() -> list[FakeImage]:
+    made = random_images(7, 40)
+    for number in (1, 2, 5):
+        made[number].status = "ok"
+    made[3].status = "broken"
+    made[2].features[0] = made[1].features[0]  # ties: the same cells in two images
+    return made
+
+
+@pytest.fixture(scope="module")
+def index(images: list[FakeImage], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    folder = tmp_path_factory.mktemp("search") / "index"
+    with Index.open(make_index(folder, images, removed=REMOVED)) as index:
+        yield index
+
+
+def brute_force(
+    images: list[FakeImage], query: NDArray[np.float32], left_out: set[tuple[int, int]]
+) -> list[tuple[float, int, int]]:
+    """(cosine, image, cell) of every cell that may be found, best first, ties by cell id."""
+    found = []
+    for number, image in enumerate(images):
+        if image.status != "ok" or number in REMOVED:
+            continue
+        stored = image.features.astype(np.float16).astype(np.float32).reshape(-1, DIM)
+        found += [
+            (float(np.dot(row, query)), number, cell)
+            for cell, row in enumerate(stored)
+            if (number, cell) not in left_out
+        ]
+    return sorted(found, key=lambda hit: (-hit[0], hit[1], hit[2]))
+
+
+@pytest.mark.parametrize("other_images_only", [False, True])
+@pytest.mark.parametrize(("image", "row", "col", "k"), [(1, 0, 1, 20), (2, 2, 2, 1), (5, 1, 0, 50)])
+def test_similar_is_brute_force(
+    index: Index, images: list[FakeImage], image: int, row: int, col: int, k: int, other_images_only: bool
+) -> None:
+    query = images[image].features[row, col].astype(np.float16).astype(np.float32)
+    left_out = {(image, cell) for cell in range(9)} if other_images_only else {(image, row * 3 + col)}
+    expected = brute_force(images, query, left_out)[:k]
+    answer = similar(index, images[image].path, row, col, k=k, other_images_only=other_images_only)
+    assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
+        (images[number].path, cell) for _, number, cell in expected
+    ]
+    cosines = [hit.cosine for hit in answer.hits]
+    np.testing.assert_allclose(cosines, [min(cosine, 1.0) for cosine, _, _ in expected], atol=1e-6)
+
+
+def test_hits_carry_label_foreground_and_prediction(index: Index, images: list[FakeImage]) -> None:
+    by_path = {image.path: image for image in images}
+    for hit in similar(index, images[1].path, 0, 0, k=100).hits:
+        image, cell = by_path[hit.path], hit.row * 3 + hit.col
+        expected = image.true_name if image.label is None else f"Class {image.label}"
+        assert hit.label == expected
+        assert hit.predicted == f"Class {image.shown[0][cell][0]}"
+        assert hit.foreground == (None if image.foreground is None else image.foreground[cell])
+
+
+def test_more_hits_than_cells_returns_every_cell_that_may_be_found(
+    index: Index, images: list[FakeImage]
+) -> None:
+    usable = [n for n, image in enumerate(images) if image.status == "ok" and n not in REMOVED]
+    hits = similar(index, images[1].path, 0, 0, k=10_000).hits
+    assert len(hits) == len({(hit.path, hit.row, hit.col) for hit in hits}) == len(usable) * 9 - 1
+
+
+def test_similar_to_a_vector_that_is_not_of_unit_length(index: Index, images: list[FakeImage]) -> None:
+    vector = np.random.default_rng(3).standard_normal(DIM).astype(np.float32) * 40
+    answer = similar_to_vector(index, vector, k=12, path="new.jpg", row=1, col=2)
+    expected = brute_force(images, vector / np.linalg.norm(vector), set())[:12]
+    assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
+        (images[number].path, cell) for _, number, cell in expected
+    ]
+    assert (answer.path, answer.row, answer.col) == ("new.jpg", 1, 2)
+
+
+@pytest.mark.parametrize("vector", [np.zeros(DIM), np.full(DIM, np.nan), np.ones(DIM + 1)])
+def test_vectors_that_cannot_be_searched_are_refused(index: Index, vector: NDArray[np.float64]) -> None:
+    with pytest.raises(CellError, match="16 finite numbers"):
+        similar_to_vector(index, vector)
+
+
+def test_cells_and_images_that_are_not_there_are_refused(index: Index, images: list[FakeImage]) -> None:
+    with pytest.raises(CellError, match="outside the 3 x 3 grid"):
+        similar(index, images[1].path, 3, 0)
+    with pytest.raises(CellError, match="it is broken"):
+        similar(index, images[3].path, 0, 0)
+    with pytest.raises(CellError, match="close matches"):
+        similar(index, images[REMOVED[0]].path, 0, 0)
+
+
+def test_match_lists_the_pairs_of_largest_cosine(index: Index, images: list[FakeImage]) -> None:
+    a, b = (image.features.astype(np.float16).astype(np.float64).reshape(-1, DIM) for image in images[1:3])
+    answer = match(index, images[1].path, images[2].path, k=10)
+    cosines = {(i, j): float(a[i] @ b[j]) for i in range(9) for j in range(9)}
+    expected = sorted(cosines, key=lambda pair: (-cosines[pair], pair))[:10]
+    assert [(pair.a[0] * 3 + pair.a[1], pair.b[0] * 3 + pair.b[1]) for pair in answer.pairs] == expected
+    assert answer.pairs[0].cosine == pytest.approx(1.0, abs=1e-3)
+    assert answer.explained == pytest.approx(sum(pair.share for pair in answer.pairs))
+    assert answer.is_exact
+
+
+def test_shares_of_all_pairs_add_up_to_the_cosine_of_the_pooled_vectors(
+    index: Index, images: list[FakeImage]
+) -> None:
+    pooled = [
+        (image.features.astype(np.float16).astype(np.float64) * image.norms[..., None]).mean(axis=(0, 1))
+        for image in images[1:3]
+    ]
+    cosine = pooled[0] @ pooled[1] / np.linalg.norm(pooled[0]) / np.linalg.norm(pooled[1])
+    assert pair_shares(index, 1, 2).sum() == pytest.approx(cosine, abs=1e-6)
+    everything = match(index, images[1].path, images[2].path, k=81)
+    assert everything.explained == pytest.approx(cosine, abs=1e-6)
+    assert everything.cosine == pytest.approx(cosine, abs=1e-6)

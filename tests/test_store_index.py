@@ -1,0 +1,207 @@
+"""What is written is what is read: columns, shards, staging, manifest, and the doors of an index."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auditor.errors import AuditError, CellError, IndexBusy, IndexDamaged, IndexMismatch, IndexMissing
+from auditor.store import (
+    Index,
+    IndexWriter,
+    list_indexes,
+    newest,
+    promote_staged,
+    read_manifest,
+    read_staged,
+    staged_names,
+    write_staged,
+)
+from auditor.store.columns import Ragged, read_parquet, write_parquet
+from auditor.store.manifest import write_manifest
+from indexes import FakeImage, arrays, cell_columns, image_columns, make_index, manifest, random_images, shard
+
+
+@pytest.fixture
+def images() -> list[FakeImage]:
+    made = random_images(5, 12)
+    for image in made[:4]:
+        image.status = "ok"
+    made[4].status = "broken"
+    return made
+
+
+def test_columns_survive_parquet_in_every_form_that_they_are_given(tmp_path: Path) -> None:
+    schema = {"id": "INTEGER", "text": "VARCHAR", "flag": "BOOLEAN", "a": "INTEGER[]", "b": "FLOAT[]",
+              "c": "INTEGER[]", "d": "INTEGER[]", "gone": "FLOAT"}  # fmt: skip
+    columns = {
+        "id": np.arange(3),
+        "text": ["it's", None, "ünï"],
+        "flag": np.ma.masked_array([True, False, True], mask=[False, False, True]),
+        "a": [[1, 2], None, []],
+        "b": np.array([[1.5, 2.5]] * 3),
+        "c": Ragged(np.array([7, 8, 9]), np.array([0, 3, -1])),
+        "d": np.ma.masked_array([[1], [2], [3]], mask=[[False], [True], [False]]),
+    }
+    path = tmp_path / "it's.parquet"
+    write_parquet(path, columns, schema)
+    for _ in range(2):  # what was read can be written again
+        read = read_parquet(path)
+        assert read["id"].tolist() == [0, 1, 2]
+        assert read["text"].tolist() == ["it's", None, "ünï"]
+        assert read["flag"].tolist() == [True, False, None]
+        lists = {name: [None if row is None or row is np.ma.masked else list(row) for row in read[name]]
+                 for name in "abcd"}  # fmt: skip
+        assert lists == {"a": [[1, 2], None, []], "b": [[1.5, 2.5]] * 3, "c": [[], [7, 8, 9], None],
+                         "d": [[1], None, [3]]}  # fmt: skip
+        assert read["gone"].tolist() == [None] * 3
+        write_parquet(path, read, schema)
+
+
+def test_unknown_and_short_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no columns colour"):
+        write_parquet(tmp_path / "x", {"id": [1], "colour": [2]}, {"id": "INTEGER"})
+    with pytest.raises(ValueError, match="label has 1 rows, not 2"):
+        write_parquet(tmp_path / "x", {"id": [1, 2], "label": [2]}, {"id": "INTEGER", "label": "INTEGER"})
+
+
+def test_manifest_survives_json(tmp_path: Path) -> None:
+    path = make_index(tmp_path / "index", random_images(2, 7), removed=[1])
+    first = read_manifest(path)
+    write_manifest(path, first)
+    assert read_manifest(path) == first
+    begun = manifest()
+    known = replace(first, created="", modified="", shards=(), removed=(), derived={}, is_complete=False)
+    assert known == begun
+
+
+def test_another_schema_and_a_changed_digit_are_told_apart(tmp_path: Path) -> None:
+    path = make_index(tmp_path / "index", random_images(2, 3))
+    write_manifest(path, replace(read_manifest(path), schema=2))
+    with pytest.raises(IndexMismatch, match="version 2"):
+        Index.open(path)
+    content = json.loads((path / "index.json").read_text())
+    content["dim"] = 17
+    (path / "index.json").write_text(json.dumps(content))
+    with pytest.raises(IndexDamaged, match=r"index\.json is damaged"):
+        Index.open(path)
+    with pytest.raises(IndexMissing, match="audit index"):
+        Index.open(tmp_path / "nothing")
+
+
+def test_features_norms_pooled_and_vectors_by_id(tmp_path: Path, images: list[FakeImage]) -> None:
+    with Index.open(make_index(tmp_path / "index", images)) as index:
+        for number in (0, 3, 7, 11):
+            image = images[number]
+            ok = image.status == "ok"
+            np.testing.assert_allclose(index.features(number), image.features * ok, atol=5e-4)
+            np.testing.assert_array_equal(index.norms(number), image.norms * ok)
+            assert index.pooled(number).shape == (16,)
+        cells = np.array([100, 3, 26, 3])
+        rows = [index.features(cell // 9).reshape(9, 16)[cell % 9] for cell in cells]
+        np.testing.assert_array_equal(index.vectors(cells), rows)
+        codes = index.faiss.reconstruct_n(0, index.faiss.ntotal)
+        np.testing.assert_array_equal(codes, index.vectors(np.arange(108)))
+        with pytest.raises(CellError, match="no image with id 12"):
+            index.features(12)
+
+
+def test_images_are_found_by_path_and_by_endings_that_are_unique(
+    tmp_path: Path, images: list[FakeImage]
+) -> None:
+    images[3] = replace(images[3], path="c/img000.jpg")
+    with Index.open(make_index(tmp_path / "index", images, removed=[2])) as index:
+        for name in ("b/img001.jpg", "img001.jpg", "./b/img001.jpg", "/data/birds/b/img001.jpg"):
+            assert index.image(name) == 1
+        assert index.path_of(1) == "b/img001.jpg"
+        with pytest.raises(CellError, match="fits 2 images"):
+            index.image("img000.jpg")
+        with pytest.raises(CellError, match=r"close matches: .*img001\.jpg"):
+            index.image("img0O1.jpg")
+        with pytest.raises(CellError, match="it is broken"):
+            index.image(images[4].path)
+        with pytest.raises(CellError, match="is not in index"):
+            index.image(images[2].path)
+
+
+def test_an_index_without_images_opens(tmp_path: Path) -> None:
+    with Index.open(make_index(tmp_path / "index", [])) as index:
+        assert index.query("SELECT count(*) AS n FROM cells")["n"].tolist() == [0]
+        assert index.faiss.ntotal == 0
+
+
+def test_staged_images_become_a_shard_without_being_written_again(
+    tmp_path: Path, images: list[FakeImage]
+) -> None:
+    plain = make_index(tmp_path / "plain", images, size=12)
+    path = tmp_path / "staged"
+    before = {name: column for name, column in image_columns(images, 0).items() if "top5" not in name}
+    with IndexWriter.create(path, manifest()) as writer:
+        write_staged(path, "00000", **arrays(images), images=before)
+    with IndexWriter.resume(path) as writer:
+        assert staged_names(path) == ("00000",)
+        staged = read_staged(path, "00000")
+        inode = (path / "staging/00000/features.npy").stat().st_ino
+        scored = {**staged.images, **{n: c for n, c in image_columns(images, 0).items() if "top5" in n}}
+        writer.add(promote_staged(path, "00000", images=scored, cells=cell_columns(images, 0)))
+        writer.finish()
+        assert writer.manifest.shards == read_manifest(plain).shards
+    assert (path / "shards/00000/features.npy").stat().st_ino == inode
+    assert staged_names(path) == ()
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    with (
+        IndexWriter.create(path, manifest()),
+        pytest.raises(IndexBusy, match="another process is writing"),
+    ):
+        IndexWriter.resume(path)
+    IndexWriter.resume(path).close()
+
+
+def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/me.jpg").write_bytes(b"x")
+    with pytest.raises(AuditError, match=r"holds other files \(me\.jpg\)"):
+        IndexWriter.create(tmp_path / "photos", manifest())
+    assert (tmp_path / "photos/me.jpg").exists()
+    make_index(tmp_path / "index", [])
+    with pytest.raises(IndexMismatch, match="already holds an index"):
+        IndexWriter.create(tmp_path / "index", manifest())
+
+
+def test_shards_of_the_same_ids_and_gaps_are_refused(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = tmp_path / "index"
+    with IndexWriter.create(path, manifest()) as writer:
+        writer.add(shard(path, "00001", images[4:8], 4))
+        with pytest.raises(IndexDamaged, match="lacks images from id 0"):
+            writer.finish()
+        with pytest.raises(ValueError, match="hold the same image ids"):
+            writer.add(shard(path, "00002", images[2:6], 2))
+        writer.add(shard(path, "00000", images[:4], 0))
+        writer.finish()
+    assert [entry.first for entry in read_manifest(path).shards] == [0, 4]
+
+
+def test_an_unfinished_index_says_how_to_go_on_and_a_list_shows_it(tmp_path: Path) -> None:
+    made = random_images(2, 6)
+    make_index(tmp_path / "done", made, removed=[0])
+    path = tmp_path / "begun"
+    with IndexWriter.create(path, manifest()) as writer:
+        writer.add(shard(path, "00000", made, 0))
+    with pytest.raises(IndexDamaged, match="unfinished; go on with: audit index"):
+        Index.open(path)
+    begun, done = list_indexes(tmp_path)
+    assert (begun.name, begun.is_complete, begun.images, begun.cells) == ("begun", False, 6, 54)
+    assert (done.name, done.is_complete, done.images, done.dataset) == ("done", True, 5, "birds")
+    assert newest(tmp_path) == tmp_path / "done"
+    with IndexWriter.resume(path) as writer:
+        writer.finish()
+    assert newest(tmp_path) == path
+    with pytest.raises(IndexMissing, match="audit index"):
+        newest(tmp_path / "nowhere")

@@ -1,0 +1,177 @@
+"""Kills and flipped bits: the index ends with the same content, and damage is noticed."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.errors import IndexDamaged
+from auditor.store import Index, IndexWriter, check, damaged_shards, read_manifest
+from indexes import make_index, random_images, shard
+
+WRITER = """
+import sys
+from pathlib import Path
+from indexes import manifest, random_images, shard
+from auditor.store import IndexWriter, read_manifest
+from auditor.store.manifest import has_manifest
+
+path, images = Path(sys.argv[1]), random_images(0, 48)
+if has_manifest(path) and read_manifest(path).is_complete:
+    sys.exit(0)
+print("ready", flush=True)
+writer = IndexWriter.resume(path) if has_manifest(path) else IndexWriter.create(path, manifest())
+with writer:
+    for first in range(0, 48, 4):
+        if first not in {shard.first for shard in writer.manifest.shards}:
+            writer.add(shard(path, f"{first:05d}", images[first:first + 4], first))
+    writer.finish()
+"""
+
+
+def was_killed(path: Path, after: float) -> bool:
+    """Whether a process that writes the index had to be killed, seconds after its libraries loaded."""
+    folders = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": folders}
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            assert process.wait(after) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return True
+    return False
+
+
+def content(path: Path) -> dict[str, Any]:
+    """Everything that questions can see."""
+    with Index.open(path) as index:
+        tables = {
+            name: index.query(f"SELECT * FROM {name} ORDER BY ALL") for name in ("images", "cells", "classes")
+        }
+        vectors = index.vectors(np.arange(48 * 9))
+        codes = index.faiss.reconstruct_n(0, index.faiss.ntotal)
+        shards = {entry.name: entry.files for entry in index.manifest.shards}
+    plain = {
+        name: {key: repr(column.tolist()) for key, column in table.items()} for name, table in tables.items()
+    }
+    return {**plain, "vectors": vectors.tobytes(), "codes": codes.tobytes(), "shards": shards}
+
+
+def test_a_writer_killed_at_random_points_ends_with_the_same_content(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert not was_killed(tmp_path / "whole", after=60)
+    whole = time.monotonic() - began
+    chance, path, kills = random.Random(1), tmp_path / "killed", 0
+    # an eighth of the work at most, so that many kills fall into one index
+    while was_killed(path, after=chance.uniform(0, whole / 8) if kills < 12 else 60):
+        kills += 1
+    assert kills >= 4
+    assert content(path) == content(tmp_path / "whole")
+    assert not list(path.glob(".tmp-*"))
+    assert check(path).is_sound
+
+
+def flip(path: Path, chance: random.Random) -> None:
+    """Turn over one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_index(tmp_path_factory.mktemp("sound") / "index", random_images(3, 10))
+
+
+def files_of(path: Path) -> list[str]:
+    files = (file for file in path.rglob("*") if file.is_file() and file.name != ".lock")
+    return sorted(file.relative_to(path).as_posix() for file in files)
+
+
+def test_check_notices_a_flipped_bit_in_every_file(sound: Path, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    assert check(sound).is_sound
+    names = files_of(sound)
+    assert len(names) == 2 * 5 + 3
+    for name in names:
+        copy = tmp_path / "copy"
+        shutil.copytree(sound, copy)
+        flip(copy / name, chance)
+        found = check(copy)
+        assert len(found.problems) == 1, name
+        assert Path(name).name in found.problems[0]
+        assert "audit" in found.problems[0]
+        shutil.rmtree(copy)
+
+
+def test_check_notices_missing_files_and_opening_does_too(sound: Path, tmp_path: Path) -> None:
+    for name in files_of(sound):
+        if name == "index.json":
+            continue
+        copy = tmp_path / "copy"
+        shutil.copytree(sound, copy)
+        (copy / name).unlink()
+        assert not check(copy).is_sound
+        with pytest.raises(IndexDamaged, match=Path(name).name):
+            Index.open(copy)
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("name", ["audit.duckdb", "cells.faiss"])
+def test_repair_rebuilds_what_is_derived(sound: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "index"
+    shutil.copytree(sound, path)
+    flip(path / name, random.Random(2))
+    repaired = check(path, repair=True)
+    assert repaired.is_sound
+    assert len(repaired.repaired) == 1
+    assert check(path).is_sound
+    Index.open(path).close()
+
+
+def test_a_database_of_other_shards_is_refused(sound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    shutil.copytree(sound, path)
+    other = make_index(tmp_path / "other", random_images(9, 10))
+    shutil.copy(other / "audit.duckdb", path / "audit.duckdb")
+    with pytest.raises(IndexDamaged, match="audit check --repair"):
+        Index.open(path)
+    assert check(path, repair=True).is_sound
+
+
+@pytest.mark.parametrize("file", ["features.npy", "images.parquet"])
+def test_a_damaged_shard_is_named_dropped_and_made_again_under_the_same_ids(
+    sound: Path, tmp_path: Path, file: str
+) -> None:
+    path, images = tmp_path / "index", random_images(3, 10)
+    shutil.copytree(sound, path)
+    flip(path / "shards/00000" / file, random.Random(5))
+    found = check(path, repair=True)
+    assert not found.is_sound
+    assert f"{file} damaged; it holds images 0 to 4, a/img000.jpg to a/img004.jpg" in found.problems[0]
+    assert damaged_shards(path, read_manifest(path)) == ("00000",)
+    with IndexWriter.resume(path) as writer:
+        (lost,) = writer.drop("00000")
+    with IndexWriter.resume(path) as writer:
+        assert writer.manifest.dropped == (lost,)
+        assert lost.paths == tuple(image.path for image in images[:5])
+        assert writer.manifest.images == 10
+        with pytest.raises(IndexDamaged, match="lacks images from id 0"):
+            writer.finish()
+        writer.add(shard(path, lost.name, images[:5], lost.first))
+        writer.finish()
+    assert read_manifest(path).shards == read_manifest(sound).shards
+    assert read_manifest(path).dropped == ()
+    assert check(path).is_sound
