@@ -1,8 +1,8 @@
-"""The frozen records that stages hand to one another: what is read, what a backbone is, what a question answers.
+"""The frozen records that stages hand to one another: what is read, what backbones are, what answers are.
 
 Records carry facts and what follows from them by arithmetic; drawing, printing and writing live elsewhere.
-Class ids in a `Dataset` are positions in its own `classes`; everywhere after indexing they are positions in the
-head's classes. Arrays in records are NumPy arrays and are not to be written to.
+Class ids in a `Dataset` are positions in its own `classes`; everywhere after indexing they are positions in
+the head's classes. Arrays in records are NumPy arrays and are not to be written to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Fill = Literal["mean", "black", "grey", "blur", "noise"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
-# ------------------------------------------------------------------------------------------- what is read
+# ---------------------------------------------------------------------- what is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Foreground:
         return np.asarray(self.masks.any(axis=0), dtype=np.bool_)
 
 
-# ------------------------------------------------------------------------------------------- what a backbone is
+# ---------------------------------------------------------------------- what a backbone is
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ Verdict = Literal["exact", "exact-affine", "exact-attn", "pointwise-only", "feat
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """How the dense scores Z of a head relate to its image scores z, measured on real images (DESIGN section 5).
+    """How the dense scores Z of a head relate to its image scores z, measured on real images.
 
     Errors are max |mean over cells of Z - z| / standard deviation of z over classes, in float32; None where
     the readout does not exist. `exact_readout` names the decomposition that fits: linear, norm_linear,
@@ -143,7 +143,7 @@ class Certificate:
     note: str = ""
 
 
-# ------------------------------------------------------------------------------------------- what questions answer
+# ---------------------------------------------------------------------- what questions answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class IndexSummary:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Tables 1 to 3 for one index: every rate of DESIGN section 4, those that do not apply with total 0."""
+    """Tables 1 to 3 for one index: every rate, those that do not apply with total 0."""
 
     index: str
     backbone: str
@@ -201,6 +201,35 @@ class Metrics:
         """BG Act. (w/o FG) - BG Act., as a share."""
         before, after = self.bg_act.value, self.bg_act_without_fg.value
         return None if before is None or after is None else after - before
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """The counts of one image that every metric adds up (`audit metrics --json`, per image).
+
+    What concerns (image, class) pairs is summed over the image's `classes` evaluation classes, so with one
+    class it is 0 or 1; `label` and `predicted` are the image's own.
+    """
+
+    path: str
+    label: int | None
+    predicted: int | None
+    top1: int
+    top5: int
+    fg_cells: int
+    bg_cells: int
+    fg_hits: int
+    fg_cells_without_bg: int
+    fg_hits_without_bg: int
+    classes: int
+    fg_det: int
+    bg_act: int
+    bg_act_without_fg: int
+    det_top1: int
+    det_top5: int
+    real: int
+    real_top1: int
+    real_found: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +276,8 @@ class ContextTable:
 class ImageGrids:
     """One image's top-1 class and probability in every cell, one grid per variant that was run.
 
-    labels (V, H, W) int, probabilities (V, H, W) float, foreground (H, W) bool, None where nothing is annotated.
+    labels (V, H, W) int, probabilities (V, H, W) float, foreground (H, W) bool or None where nothing is
+    annotated.
     """
 
     path: str
@@ -307,8 +337,8 @@ class Match:
     """`audit match`: the most similar cell pairs of two images, best first (Figure 9, A.8).
 
     `cosine` is that of the two mean-pooled vectors; the shares of all H*W * H*W pairs add up to it.
-    `explained` is the part of it that the listed pairs account for. `is_exact` says whether the backbone pools
-    by the mean, without which the shares do not explain the backbone's own image similarity.
+    `explained` is the part of it that the listed pairs account for. `is_exact` says whether the backbone
+    pools by the mean, without which the shares do not explain the backbone's own image similarity.
     """
 
     index: str
@@ -348,73 +378,3 @@ class BackboneRow:
     aggregation: str
     readout: str
     note: str = ""
-
-
-# --------------------------------------------------------------------------------- what the report shows
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A drawing for the page: an encoded picture, what it shows, and the text read out in its place."""
-
-    image: bytes
-    caption: str
-    alt: str
-    media: str = "image/webp"
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One question of the report: the record that answers it, the command that asked it, its drawings.
-
-    `record` is a tuple of Metrics, a ContextTable, ClassDetail, Similar, Match or ImageGrids.
-    """
-
-    record: Any
-    command: str = ""
-    figures: tuple[Figure, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What `audit report` writes: facts of the index, its certificate, sections in the order shown.
-
-    `facts` and `versions` are pairs of label and value; `notes` say what was recognised, dropped and why.
-    """
-
-    title: str
-    facts: tuple[tuple[str, str], ...]
-    certificate: Certificate | None
-    sections: tuple[Section, ...]
-    notes: tuple[str, ...] = ()
-    versions: tuple[tuple[str, str], ...] = ()
-    command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """The counts of one image that every metric adds up (`audit metrics --json`, per image).
-
-    What concerns (image, class) pairs is summed over the image's `classes` evaluation classes, so with one
-    class it is 0 or 1; `label` and `predicted` are the image's own.
-    """
-
-    path: str
-    label: int | None
-    predicted: int | None
-    top1: int
-    top5: int
-    fg_cells: int
-    bg_cells: int
-    fg_hits: int
-    fg_cells_without_bg: int
-    fg_hits_without_bg: int
-    classes: int
-    fg_det: int
-    bg_act: int
-    bg_act_without_fg: int
-    det_top1: int
-    det_top5: int
-    real: int
-    real_top1: int
-    real_found: int

@@ -18,18 +18,16 @@ from auditor.records import (
     ClassContext,
     ClassDetail,
     ContextTable,
-    Figure,
     Hit,
     ImageGrids,
     Match,
     Metrics,
-    Page,
     Pair,
     Rate,
-    Section,
     Similar,
 )
 from auditor.report.page import write_page
+from auditor.report.sections import Figure, Page, Section
 
 HOSTILE = "<script>alert(1)</script>\"onerror='alert(2)' {{ 7 * 7 }} \x1b[31m\u202e\udcff" + "w" * 200
 SHOWN = "<script>alert(1)</script>\"onerror='alert(2)' {{ 7 * 7 }} \\x1b[31m\\u202e\\udcff" + "w" * 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,38 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from auditor.data.synth import CLASSES, Recipe, read_recipe, render, render_image, sample_scene
+from auditor.errors import DatasetError
 from auditor.grids import occupancy
 from auditor.models.train import Progress, Schedule, build_classifier, save_classifier, train_classifier
 from auditor.records import ClassName, Preprocess, Rate
 
 HELD_OUT = 600  # scenes beyond the training ones on which Loc. is measured
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What `audit train` was asked for."""
+
+    arch: str
+    model_args: Mapping[str, Any]
+    size: int
+    epochs: int
+    batch: int
+    optimizer: str
+    rate: float
+    weight_decay: float
+    seed: int
+    device: str
+    workers: int
+
+    def schedule(self, images: int) -> Schedule:
+        """The optimizer's schedule over a set of so many images."""
+        if images < self.batch:
+            raise DatasetError(f"{images} scenes do not fill a batch of {self.batch}; use --batch {images}")
+        return Schedule(
+            images // self.batch, self.epochs, self.batch, self.optimizer, self.rate, self.weight_decay,
+            seed=self.seed,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,54 +86,59 @@ def to_input(image: Image.Image, preprocess: Preprocess) -> Tensor:
 def train_on_scenes(
     scenes: Path,
     out: Path,
+    request: TrainingRequest,
     *,
-    arch: str,
-    model_args: dict[str, Any],
-    size: int,
-    epochs: int,
-    batch: int,
-    optimizer: str,
-    rate: float,
-    weight_decay: float,
-    seed: int,
-    device: str,
-    workers: int,
     on_step: Callable[[Progress], None],
     on_validation: Callable[[Validation], None],
 ) -> Validation:
-    """Train `arch` on a folder of scenes and write `out`; continues a run that was stopped."""
+    """Train on a folder of scenes and write `out`, validating after each epoch; continues a stopped run."""
     recipe, images = read_recipe(scenes)
-    preprocess = Preprocess(size, size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
-    schedule = Schedule(images // batch, epochs, batch, optimizer, rate, weight_decay, seed=seed)
-    model = build_classifier(arch, len(CLASSES), model_args, seed)
-    results: list[Validation] = []
+    preprocess = Preprocess(request.size, request.size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
+    schedule = request.schedule(images)
+    model = build_classifier(request.arch, len(CLASSES), dict(request.model_args), request.seed)
+    result: Validation | None = None
 
     def batches(epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         # Scenes are drawn independently of one another, so their own order is a shuffled one.
-        rest = SceneImages(recipe, first_step * batch, schedule.steps_per_epoch * batch, preprocess)
-        yield from DataLoader(rest, batch, num_workers=workers, drop_last=True)
+        steps = schedule.steps_per_epoch
+        rest = SceneImages(recipe, first_step * request.batch, steps * request.batch, preprocess)
+        yield from DataLoader(rest, request.batch, num_workers=request.workers, drop_last=True)
 
     def validate(epoch: int, trained: nn.Module) -> None:
-        results.append(validate_on_scenes(trained, recipe, images, preprocess, epoch, device))
-        on_validation(results[-1])
+        nonlocal result
+        result = validate_on_scenes(trained, recipe, images, preprocess, epoch, request.device)
+        on_validation(result)
 
+    checkpoint = out.with_name(out.name + ".checkpoint")
     train_classifier(
-        model, schedule, batches, checkpoint=out.with_name(out.name + ".checkpoint"),
-        on_step=on_step, on_epoch=validate, device=device,
-    )  # fmt: skip
-    if not results:
-        validate(epochs - 1, model.eval())
-    facts = {
-        "schedule": asdict(schedule),
-        "recipe": asdict(recipe),
-        "scenes": images,
-        "loc": results[-1].loc.value,
-    }
+        model,
+        schedule,
+        batches,
+        checkpoint=checkpoint,
+        on_step=on_step,
+        on_epoch=validate,
+        device=request.device,
+    )
+    if result is None:  # the run had ended before its weights were written
+        validate(schedule.epochs - 1, model.eval())
+    assert result is not None
     save_classifier(
-        out, model, arch=arch, model_args=model_args, classes=[ClassName(name) for name in CLASSES],
-        preprocess=preprocess, training=facts | {"accuracy": results[-1].accuracy.value},
-    )  # fmt: skip
-    return results[-1]
+        out,
+        model,
+        arch=request.arch,
+        model_args=dict(request.model_args),
+        classes=[ClassName(name) for name in CLASSES],
+        preprocess=preprocess,
+        training={
+            "schedule": asdict(schedule),
+            "recipe": asdict(recipe),
+            "scenes": images,
+            "accuracy": result.accuracy.value,
+            "loc": result.loc.value,
+        },
+    )
+    checkpoint.unlink()
+    return result
 
 
 @torch.no_grad()

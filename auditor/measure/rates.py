@@ -1,4 +1,4 @@
-"""Every metric of DESIGN section 4, once: which counts are its hits, which its total.
+"""Every metric of the paper, once: which counts are its hits, which its total.
 
 Each definition takes counts with one row per pair or per image and gives hits and totals per row, so the same
 one serves a whole index (the sum), a class (the sum of its rows) and an image.

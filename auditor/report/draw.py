@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from auditor.grids import Mask, cell_box, edges
-from auditor.records import Figure, ImageGrids
+from auditor.records import ImageGrids
 from auditor.report.cell_tables import class_name, rank_classes, title
 from auditor.report.files import write_bytes
 from auditor.report.lettering import Bright, Colour, Dark, White, fit, letter, write, write_centred
+from auditor.report.sections import Figure
 
 Paper = (255, 255, 255)
 Faint = (96, 103, 115)
@@ -49,6 +50,17 @@ def draw_variants(images: Sequence[Image.Image], grids: ImageGrids) -> Image.Ima
     for panel in panels[1:]:
         drawn = _beside(drawn, panel)
     return drawn if _has_names(grids, _PANEL) else _beside(drawn, _draw_legend(grids, drawn.height))
+
+
+def stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Drawings one below the other."""
+    width = max(picture.width for picture in pictures)
+    drawn = Image.new("RGB", (width, sum(picture.height + _MARGIN for picture in pictures) - _MARGIN), Paper)
+    top = 0
+    for picture in pictures:
+        drawn.paste(picture, (0, top))
+        top += picture.height + _MARGIN
+    return drawn
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -14,17 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from auditor.records import (
-    ClassDetail,
-    ContextTable,
-    Figure,
-    ImageGrids,
-    Match,
-    Metrics,
-    Page,
-    Section,
-    Similar,
-)
+from auditor.records import ClassDetail, ContextTable, ImageGrids, Match, Metrics, Similar
 from auditor.report.cell_tables import (
     explain_match,
     tabulate_class,
@@ -33,6 +23,7 @@ from auditor.report.cell_tables import (
     tabulate_similar,
 )
 from auditor.report.files import write_bytes
+from auditor.report.sections import Figure, Page, Section
 from auditor.report.tables import (
     METRICS,
     Column,

@@ -161,7 +161,7 @@ METRICS = {
     "Det. top-1": "images with the class first in at least one cell",
     "Det. top-5": "images with the class among the first five of at least one cell",
 }
-"""The columns of Tables 1 to 3 in the paper's order, and what each counts (DESIGN section 4)."""
+"""The columns of Tables 1 to 3 in the paper's order, and what each counts."""
 
 
 def _metrics(row: Metrics) -> dict[str, Entry]:

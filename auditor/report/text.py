@@ -83,7 +83,7 @@ _VERDICTS = {
 
 
 def certify(certificate: Certificate | None) -> str:
-    """How cell scores relate to image scores, in one sentence (DESIGN section 5)."""
+    """How cell scores relate to image scores, in one sentence."""
     if certificate is None:
         return "No certificate: how cell scores relate to image scores was not measured."
     measured = _measurements(certificate)

@@ -1,0 +1,1 @@
+"""Dataset x backbone x head -> shards -> index: the one room that knows them all."""

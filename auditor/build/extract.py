@@ -1,0 +1,43 @@
+"""Batches of loaded images through the backbone: as they are, and occluded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auditor.build.load import Loaded
+from auditor.data.occlusion import normalise, occlude
+from auditor.models.backbone import Backbone, Grid
+from auditor.records import Fill
+
+
+class Extractor:
+    """Runs a backbone on loaded images; float32 unless bfloat16 autocast is asked for."""
+
+    def __init__(self, backbone: Backbone, fill: Fill, precision: str, seed: int) -> None:
+        self.backbone, self.fill, self.seed = backbone, fill, seed
+        self.uses_autocast = precision == "bfloat16"
+
+    def images(self, loaded: Sequence[Loaded]) -> Tensor:
+        """The network's input (B, 3, S, S) on its device."""
+        pixels = torch.from_numpy(np.stack([item.pixels for item in loaded]))
+        return normalise(pixels.to(self.backbone.device), self.backbone.preprocess)
+
+    def original(self, loaded: Sequence[Loaded]) -> Grid:
+        """The grid of the unmodified images."""
+        return self._run(self.images(loaded))
+
+    def occluded(self, loaded: Sequence[Loaded], variant: str) -> Grid:
+        """The grid of without_bg (only the foreground is left) or without_fg (it alone is occluded)."""
+        unions = np.stack([item.foreground.union for item in loaded if item.foreground is not None])
+        masks = torch.from_numpy(unions if variant == "without_fg" else ~unions).to(self.backbone.device)
+        return self._run(
+            occlude(self.images(loaded), masks, self.fill, self.backbone.preprocess, seed=self.seed)
+        )
+
+    def _run(self, images: Tensor) -> Grid:
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.uses_autocast):
+            return self.backbone.grid_of(images)

@@ -1,0 +1,199 @@
+"""What an index will hold, decided before the first image: head, classes, variants, manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from auditor.build.classes import ClassMatch, fixed_label, match_classes
+from auditor.build.load import Loaded
+from auditor.errors import DatasetError, IndexMismatch
+from auditor.models.backbone import Backbone
+from auditor.models.imagenet import real_labels, synset_ids
+from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation
+from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `audit index` was asked for."""
+
+    dataset: Path
+    backbone: str = "symbols"
+    annotations: Path | None = None
+    weights: str | None = None
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    interpolation: Interpolation | None = None
+    preprocess: Literal["model", "paper"] = "model"
+    head: Literal["auto", "own", "text", "probe", "none"] = "auto"
+    template: str = "a photo of a {}."
+    readout: Literal["pointwise", "exact"] = "pointwise"
+    fill: Fill = "mean"
+    limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    batch: int = 32
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The head that will score the cells and how the dataset's classes map to its own."""
+
+    head: HeadName
+    classes: tuple[ClassName, ...]
+    match: ClassMatch
+    variants: tuple[str, ...]
+    has_real_labels: bool
+    notes: tuple[str, ...]
+
+    def facts(self, loaded: Loaded, dataset: Dataset) -> dict[str, Any]:
+        """Label columns of an image: evaluation classes in the head's ids, names as the dataset has them."""
+        own = self._own_labels(loaded, dataset)
+        labels = self.match.translate(own)
+        named = None if loaded.sample.label is None else self.match.heads[loaded.sample.label]
+        path = loaded.sample.path
+        return {
+            "label": named if named in labels else fixed_label(path, labels),
+            "labels": labels,
+            "true_name": ", ".join(dataset.classes[label].name for label in own) or None,
+            "real": real_labels(Path(path).name) if self.has_real_labels else None,
+            "fold": int(loaded.hash[:8], 16) % FOLDS if self.head == "probe" and loaded.hash else None,
+        }
+
+    def region_labels(self, loaded: Loaded) -> tuple[int | None, ...]:
+        """The head's class of each mask of the image's foreground."""
+        labels = loaded.foreground.labels if loaded.foreground else ()
+        return tuple(self.match.heads[label] for label in labels)
+
+    @staticmethod
+    def _own_labels(loaded: Loaded, dataset: Dataset) -> tuple[int, ...]:
+        """The dataset's own classes; under a filter on area those whose regions remain (A.1)."""
+        if dataset.min_area and loaded.foreground is not None:
+            return tuple(sorted(set(loaded.foreground.labels)))
+        return loaded.sample.labels
+
+
+def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
+    """Choose the head (own, else a probe where there are labels, else none) and match the classes."""
+    has_labels = sum(bool(s.labels) for s in dataset.samples) > 1 and len(dataset.classes) > 1
+    head = request.head
+    if head == "auto":
+        head = "own" if backbone.classes else "probe" if has_labels else "none"
+    if head == "own" and not backbone.classes:
+        raise DatasetError(f"{backbone.name} has no class head of its own; use --head probe, text or none")
+    if head in ("probe", "text") and not dataset.classes:
+        raise DatasetError(f"--head {head} needs a dataset with classes, and {dataset.root} names none")
+    if head == "probe" and not has_labels:
+        raise DatasetError(
+            f"--head probe needs at least two labelled images of two classes in {dataset.root}"
+        )
+    classes = {"own": backbone.classes, "none": ()}.get(head, dataset.classes)
+    match = match_classes(dataset.classes, classes)
+    is_annotated = head != "none" and any(sample.regions for sample in dataset.samples)
+    return Plan(
+        head,
+        classes,
+        match,
+        VARIANTS if is_annotated else VARIANTS[:1],
+        [c.synset for c in classes] == list(synset_ids()),
+        _notes(match, head, dataset),
+    )
+
+
+def _notes(match: ClassMatch, head: str, dataset: Dataset) -> tuple[str, ...]:
+    if head == "none" or not dataset.classes or (note := match.note()) is None:
+        return ()
+    if len(match.unmatched) == len(dataset.classes):
+        note += "; nothing can be evaluated with this head: train one on the labels with --head probe"
+    return (note,)
+
+
+def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Request) -> Manifest:
+    """The manifest of a new index, before its first shard."""
+    spec = backbone.spec
+    return Manifest(
+        dataset=DatasetFacts(
+            str(dataset.root.resolve()),
+            dataset.kind,
+            str(request.annotations.resolve()) if request.annotations else None,
+            dataset.classes,
+            dataset.min_area,
+            (*dataset.notes, *plan.notes),
+        ),
+        backbone=BackboneFacts(
+            _absolute(request.backbone) or request.backbone,
+            spec.library,
+            spec.model,
+            _absolute(request.weights) or request.weights or ("package" if spec.weights else "hub"),
+            backbone.weights_sha256,
+            dict(request.model_args),
+        ),
+        preprocess=backbone.preprocess,
+        grid=backbone.grid,
+        dim=backbone.dim,
+        head=HeadFacts(plan.head),
+        classes=plan.classes,
+        variants=plan.variants,
+        fill=request.fill,
+        options={
+            "readout": request.readout,
+            "precision": request.precision,
+            "template": request.template if plan.head == "text" else None,
+            "seed": request.seed,
+        },
+        versions=_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def check_same(old: Manifest, new: Manifest, path: Path) -> None:
+    """Raise IndexMismatch, naming the first difference, if continuing would mix two kinds of content."""
+    pairs = [
+        ("dataset", old.dataset.root, new.dataset.root),
+        ("backbone", old.backbone.model, new.backbone.model),
+        ("weights", old.backbone.weights_sha256, new.backbone.weights_sha256),
+        ("model arguments", old.backbone.model_args, new.backbone.model_args),
+        ("head", old.head.name, new.head.name),
+        ("classes", [c.name for c in old.classes], [c.name for c in new.classes]),
+    ]
+    pairs += [
+        (name, getattr(old, name), getattr(new, name))
+        for name in ("preprocess", "grid", "dim", "variants", "fill")
+    ]
+    pairs += [(name, old.options.get(name), value) for name, value in new.options.items()]
+    for name, before, now in pairs:
+        if before != now:
+            raise IndexMismatch(
+                f"{path} was made with {name} {_short(before)}, not {_short(now)}; choose another --name, or "
+                "remove the folder to build it anew"
+            )
+
+
+def _absolute(name: str | None) -> str | None:
+    """The full path of a file; None for a name that is none."""
+    return str(Path(name).resolve()) if name and Path(name).is_file() else None
+
+
+def _short(value: Any) -> str:
+    if hasattr(value, "__dataclass_fields__"):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    text = str(value)
+    return text if len(text) <= 90 else text[:87] + "..."
+
+
+def _versions() -> dict[str, str]:
+    names = ("auditor", "torch", "timm", "open_clip_torch", "numpy", "duckdb", "pillow")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,0 +1,66 @@
+"""Class scores of every cell into the columns that the index keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CellScores:
+    """One image in one variant: N cells in row-major order, k = min(5, classes), T evaluation classes.
+
+    top5 (N, k), probabilities (N, k), entropy (N,) in nats, target_rank (N, T) with 0 for top-1,
+    target_logit (N, T); image_top5 (k,) and image_probabilities (k,) of the image-level scores.
+    """
+
+    top5: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    target_rank: NDArray[np.int32]
+    target_logit: NDArray[np.float32]
+    image_top5: NDArray[np.int32]
+    image_probabilities: NDArray[np.float32]
+
+
+def summarise(cells: Tensor, image: Tensor, targets: Sequence[Sequence[int]]) -> list[CellScores]:
+    """Dense scores (B, H, W, K), image scores (B, K) and each image's evaluation classes into columns."""
+    flat = cells.flatten(1, 2).float()
+    log_p = flat.log_softmax(-1)
+    entropy = -(log_p.exp() * log_p).sum(-1)
+    top = flat.topk(min(TOP, flat.shape[-1]), dim=-1)
+    top_p = log_p.gather(-1, top.indices).exp()
+    image_p = image.float().softmax(-1)
+    image_top = image_p.topk(min(TOP, image.shape[-1]), dim=-1)
+    return [
+        CellScores(
+            _numpy(top.indices[i]).astype(np.int32),
+            _numpy(top_p[i]),
+            _numpy(entropy[i]),
+            *_targets(flat[i], list(targets[i])),
+            _numpy(image_top.indices[i]).astype(np.int32),
+            _numpy(image_top.values[i]),
+        )
+        for i in range(len(flat))
+    ]
+
+
+def _targets(scores: Tensor, labels: list[int]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Rank and score of each label in each cell (N, T): rank counts the classes that score higher."""
+    chosen = scores[:, labels]
+    rank = (
+        torch.stack([(scores > chosen[:, [t]]).sum(-1) for t in range(len(labels))], -1) if labels else chosen
+    )
+    return _numpy(rank).astype(np.int32), _numpy(chosen)
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().cpu().numpy()
+    return array

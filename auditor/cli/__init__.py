@@ -1,0 +1,21 @@
+"""The command line: parse, call one function, show what came back."""
+
+from __future__ import annotations
+
+import sys
+
+from auditor.errors import AuditError
+
+
+def main() -> None:
+    """Run `audit`: exit 1 on an error of audit's own, 2 on wrong usage, 130 when interrupted."""
+    from auditor.cli.app import app
+
+    try:
+        app()
+    except AuditError as error:
+        print(f"audit: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("audit: stopped; what was finished is kept, run the same command to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,39 @@
+"""`audit report`: the answers of one index on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.cli.options import REPORTS, IndexName, console, open_index
+from auditor.cli.progress import Bar
+
+
+def report(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="reports/INDEX.html when not given.")
+    ] = None,
+    patch: Annotated[
+        list[str] | None,
+        typer.Option("--patch", metavar="IMAGE:ROW,COL", help="Also its similar cells; repeatable."),
+    ] = None,
+    classes: Annotated[int, typer.Option(min=0, help="Classes to show image by image.")] = 3,
+    images: Annotated[int, typer.Option(min=0, help="Prediction grids to show.")] = 4,
+    index: IndexName = None,
+) -> None:
+    """Write one self-contained HTML page: metrics, context, classes, grids, similar cells, a match.
+
+    Example: audit report --patch img.jpg:3,4
+    """
+    from auditor.cli.page import compose
+    from auditor.report.page import write_page
+
+    with open_index(index) as opened:
+        path = out or REPORTS / f"{opened.name}.html"
+        with Bar("sections") as bar:
+            page = compose(opened, patches=patch or [], classes=classes, images=images, bar=bar)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_page(path, page)
+    console().print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,298 @@
+"""Building an index: against the model run by hand, continued, killed, and refused."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import auditor.build.index as building
+from auditor.build.classes import fixed_label, match_classes
+from auditor.build.plan import Request
+from auditor.cli.progress import Bar
+from auditor.errors import IndexDamaged, IndexMismatch
+from auditor.models.heads import load_head
+from auditor.models.weights import load_backbone
+from auditor.records import VARIANTS, ClassName
+from auditor.store import Index
+from auditor.store.check import check
+
+SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
+
+
+def write_photo(path: Path, seed: int, size: tuple[int, int] = (120, 90)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1] // 10, size[0] // 10, 3), np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+def write_dataset(root: Path, images: int = 6) -> Path:
+    """A folder per class, with VOC-like boxes of the class beside each image's middle."""
+    for number in range(images):
+        kind = ("cat", "dog")[number % 2]
+        write_photo(root / "images" / kind / f"{number:02d}.png", number)
+        box = f"<xmin>{20 + number}</xmin><ymin>15</ymin><xmax>{70 + number}</xmax><ymax>60</ymax>"
+        xml = (
+            f"<annotation><filename>{number:02d}.png</filename><size><width>120</width><height>90</height>"
+            f"<depth>3</depth></size><object><name>{kind}</name><bndbox>{box}</bndbox></object></annotation>"
+        )
+        (root / "boxes").mkdir(exist_ok=True)
+        (root / "boxes" / f"{number:02d}.xml").write_text(xml)
+    return root
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_dataset(tmp_path / "pets")
+
+
+def contents(index: Path) -> dict[str, Any]:
+    """All that an index says, without when it was written."""
+    manifest = json.loads((index / "index.json").read_text())
+    shards = {shard["name"]: shard["files"] for shard in manifest["shards"]}
+    return {"shards": shards, "head": manifest["head"], "removed": manifest["removed"]}
+
+
+def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str]) -> None:
+    """Every stored number again by plain loops over images, variants and cells, straight from the model."""
+    audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--head", "probe", "--name", "i")
+    backbone = load_backbone("timm/test_resnet", weights="random:0", size=96)
+    head = load_head(Path("indexes/i/heads/probe.safetensors"), backbone)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (backbone.preprocess.mean, backbone.preprocess.std))
+    with Index.open(Path("indexes/i")) as index:
+        side, (height, width) = 96, index.grid
+        rows = index.query("SELECT id, path, fold, labels FROM images ORDER BY id")
+        for image, path, fold, labels in zip(*(column.tolist() for column in rows.values()), strict=True):
+            number = int(Path(path).stem)
+            # shorter side 90 -> 110 = round(96 * 256 / 224), longer 120 -> int(146.67)
+            photo = Image.open(dataset / "images" / path).resize((146, 110), Image.Resampling.BICUBIC)
+            photo = photo.crop((25, 7, 121, 103))
+            x = (torch.from_numpy(np.array(photo)).permute(2, 0, 1).float() / 255 - mean) / std
+            covered = torch.zeros(side, side, dtype=torch.bool)
+            left, right = ((20 + 50 * end + number) * 146 / 120 - 25 for end in (0, 1))
+            covered[int(15 * 110 / 90 - 7) : int(60 * 110 / 90 - 7), int(left) : int(right)] = True
+            inputs = (x, torch.where(covered, x, 0.0), torch.where(covered, 0.0, x))
+            for variant, pixels in enumerate(inputs):
+                features = backbone.anatomy.tower.module.forward_features(pixels[None])[0].permute(1, 2, 0)
+                cells = index.query(
+                    "SELECT * FROM cells WHERE image = ? AND variant = ? ORDER BY cell", [image, variant]
+                )
+                for cell in range(height * width):
+                    h = features[cell // width, cell % width].detach()
+                    z = head.weight[fold] @ (h / h.norm()) + head.bias[fold]
+                    p = z.softmax(0).detach()
+                    assert int(cells["top5"][cell][0]) == int(z.argmax())
+                    assert cells["top5_p"][cell][0] == pytest.approx(float(p.max()), abs=5e-3)
+                    assert cells["entropy"][cell] == pytest.approx(float(-(p * p.log()).sum()), abs=2e-3)
+                    assert cells["target_logit"][cell][0] == pytest.approx(float(z[labels[0]]), abs=2e-3)
+                    block = covered[
+                        cell // width * side // height : (cell // width + 1) * side // height,
+                        cell % width * side // width : (cell % width + 1) * side // width,
+                    ]
+                    assert bool(cells["foreground"][cell]) == bool(block.any())
+                    if variant == 0:
+                        stored = index.features(image)[cell // width, cell % width]
+                        assert np.allclose(stored, (h / h.norm()).numpy(), atol=1e-3)
+
+
+def test_new_images_are_added_and_vanished_ones_marked(dataset: Path, ask: Callable[..., Any]) -> None:
+    command = ("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    ask(*command)
+    before = contents(Path("indexes/i"))
+    ask(*command)
+    assert contents(Path("indexes/i")) == before
+    write_photo(dataset / "images" / "cat" / "00a.png", 100)  # sorts between images that are indexed
+    (dataset / "images" / "dog" / "01.png").unlink()
+    ask(*command)
+    after = contents(Path("indexes/i"))
+    assert before["shards"].items() <= after["shards"].items()
+    with Index.open(Path("indexes/i")) as index:
+        usable = index.query("SELECT path FROM images WHERE usable ORDER BY path")["path"].tolist()
+        assert index.image("cat/00a.png") == 6
+    assert usable == sorted(str(p.relative_to(dataset / "images")) for p in dataset.glob("images/*/*.png"))
+    assert check(Path("indexes/i"), repair=False).is_sound
+    write_photo(dataset / "images" / "dog" / "01.png", 1)
+    ask(*command)
+    assert contents(Path("indexes/i"))["removed"] == []
+
+
+def test_a_broken_image_is_recorded_and_the_run_goes_on(dataset: Path, audit: Callable[..., str]) -> None:
+    (dataset / "images" / "cat" / "00.png").write_bytes(b"not an image")
+    audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    with Index.open(Path("indexes/i")) as index:
+        rows = index.query("SELECT path, status, error FROM images WHERE status <> 'ok'")
+        assert rows["path"].tolist() == ["cat/00.png"]
+        assert "00.png" in rows["error"][0]
+        assert index.query("SELECT count(DISTINCT image) AS n FROM cells")["n"][0] == 5
+
+
+def test_an_index_is_not_continued_with_something_else(dataset: Path, audit: Callable[..., str]) -> None:
+    audit("index", dataset / "images", *SMALL, "--name", "i")
+    for change in (
+        ["--weights", "random:1"],
+        ["--size", "128"],
+        ["--head", "probe"],
+        ["--precision", "bfloat16"],
+    ):
+        with pytest.raises(IndexMismatch, match="choose another --name"):
+            audit("index", dataset / "images", *SMALL, *change, "--name", "i")
+
+
+def test_a_plain_folder_still_gives_cells_and_search(
+    tmp_path: Path, audit: Callable[..., str], ask: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        write_photo(tmp_path / "photos" / f"{number}.jpg", number)
+    (summary,) = ask("index", "photos", *SMALL, "--head", "none")
+    assert (summary["head"], summary["images"]) == ("none", 3)
+    hits = ask("similar", "--patch", "1.jpg:0,1", "--others", "-k", "4")["hits"]
+    assert len(hits) == 4
+    assert "1.jpg" not in {hit["path"] for hit in hits}
+    write_photo(tmp_path / "elsewhere" / "new.jpg", 1)
+    outside = ask("similar", "--patch", "elsewhere/new.jpg:0,1", "-k", "1")["hits"]
+    assert (outside[0]["path"], outside[0]["row"], outside[0]["col"]) == ("1.jpg", 0, 1)
+    assert outside[0]["cosine"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_live_grid_is_the_stored_one(
+    dataset: Path, ask: Callable[..., Any], audit: Callable[..., str]
+) -> None:
+    audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    shutil.copy(dataset / "images" / "cat" / "02.png", "copy.png")
+    stored, live = ask("grid", "cat/02.png"), ask("grid", "copy.png")
+    assert live["labels"][0] == stored["labels"][0]
+    assert np.allclose(live["probabilities"][0], stored["probabilities"][0], atol=1e-5)
+
+
+def test_the_exact_readout_is_stored_when_asked_for(dataset: Path, audit: Callable[..., str]) -> None:
+    audit("index", dataset / "images", *SMALL, "--head", "probe", "--readout", "exact", "--name", "i")
+    with Index.open(Path("indexes/i")) as index:
+        means = index.query(
+            "SELECT avg(target_logit[1]) AS z FROM cells WHERE variant = 0 GROUP BY image ORDER BY image"
+        )["z"]
+        backbone = load_backbone("timm/test_resnet", weights="random:0", size=96)
+        head = load_head(Path("indexes/i/heads/probe.safetensors"), backbone)
+        rows = index.query("SELECT id, fold, labels FROM images ORDER BY id")
+        for image, fold, labels in zip(*(column.tolist() for column in rows.values()), strict=True):
+            pooled = torch.tensor(index.pooled(image))
+            z = head.weight[fold] @ (pooled / pooled.norm()) + head.bias[fold]
+            assert means[image] == pytest.approx(float(z[labels[0]]), abs=2e-3)
+
+
+def test_a_damaged_shard_is_made_again(dataset: Path, ask: Callable[..., Any]) -> None:
+    command = ("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    ask(*command)
+    before = contents(Path("indexes/i"))
+    features = Path("indexes/i/shards/000000000/features.npy")
+    damaged = bytearray(features.read_bytes())
+    damaged[-7] ^= 4
+    features.write_bytes(damaged)
+    with pytest.raises(SystemExit) as stopped:
+        ask("check")
+    assert stopped.value.code == 1
+    ask(*command)
+    assert contents(Path("indexes/i")) == before
+    assert ask("check")["is_sound"]
+
+
+# ------------------------------------------------------------------------------------- killed
+
+
+def _build(path: Path, dataset: Path, head: str) -> None:
+    torch.set_num_threads(1)
+    request = Request(
+        dataset / "images",
+        "timm/test_resnet",
+        dataset / "boxes",
+        weights="random:0",
+        size=96,
+        head=head,
+        batch=2,
+    )  # type: ignore[arg-type]
+    building.build_index(path, request, Bar(quiet=True))
+
+
+@pytest.mark.parametrize("head", ["own", "probe"])
+def test_a_killed_run_ends_like_an_uninterrupted_one(
+    head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed with SIGKILL at random moments until it gets through, in shards of four images."""
+    dataset = write_dataset(tmp_path / "pets", images=18)
+    monkeypatch.setattr(building, "SHARD_BYTES", 4 * 2 * 9 * 256)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    torch.set_num_threads(1)
+    fork = multiprocessing.get_context("fork")
+    started = time.monotonic()
+    run = fork.Process(target=_build, args=(whole, dataset, head))
+    run.start()
+    run.join()
+    assert run.exitcode == 0
+    length = time.monotonic() - started
+    chance, kills = random.Random(0), 0
+    while kills < 12:
+        run = fork.Process(target=_build, args=(killed, dataset, head))
+        run.start()
+        run.join(chance.uniform(0.05, 1.0) * length * 0.6)
+        if run.is_alive():
+            run.kill()
+            run.join()
+        if run.exitcode == 0:
+            break
+        assert run.exitcode == -signal.SIGKILL
+        kills += 1
+        if (killed / "index.json").exists():
+            with pytest.raises(IndexDamaged, match="go on with"):
+                Index.open(killed)
+    run = fork.Process(target=_build, args=(killed, dataset, head))
+    run.start()
+    run.join()
+    assert run.exitcode == 0
+    assert kills >= 3
+    assert len(contents(whole)["shards"]) > 1
+    assert contents(killed) == contents(whole)
+    assert check(killed, repair=False).is_sound
+    assert not list(killed.glob("staging/*"))
+
+
+# ------------------------------------------------------------------------------------- classes
+
+
+def test_classes_match_by_synset_then_name_then_number() -> None:
+    head = [
+        ClassName("tench", "n01440764"),
+        ClassName("crane", "n1"),
+        ClassName("crane", "n2"),
+        ClassName("sea slug", "n3"),
+    ]
+    found = match_classes(
+        [ClassName("n01440764"), ClassName("Sea_Slug"), ClassName("crane"), ClassName("dog")], head
+    )
+    assert found.heads == (0, 3, None, None)
+    assert found.unmatched == ("crane", "dog")
+    assert match_classes([ClassName("2"), ClassName("0")], head).heads == (2, 0)
+    assert match_classes([ClassName("2"), ClassName("7")], head).heads == (None, None)
+
+
+def test_the_fixed_label_is_one_of_the_labels_and_spreads() -> None:
+    drawn = [fixed_label(f"{n}.jpg", (2, 5, 9)) for n in range(300)]
+    assert drawn == [fixed_label(f"{n}.jpg", (9, 2, 5)) for n in range(300)]
+    assert {drawn.count(label) > 70 for label in (2, 5, 9)} == {True}
+    assert fixed_label("a.jpg", ()) is None
+
+
+def test_variants_keep_their_numbers() -> None:
+    """cells.variant is a position in VARIANTS: changing their order would change what old indexes say."""
+    assert VARIANTS == ("original", "without_bg", "without_fg")

@@ -1,0 +1,226 @@
+"""Real photos through the whole tool, against the answers of an independent implementation.
+
+Agreement is what that implementation's README says it is: the same integers, except in images where two
+logits of some cell are closer than 1e-3; logits to 1e-3; cosines to 1e-4, where closer neighbours may swap.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.measure.images import image_rows
+from auditor.search.match import match
+from auditor.search.similar import similar
+from auditor.store import Index
+from tests.conftest import run_audit
+
+CLOSE = 1e-3
+FILLS = ("mean", "black")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def folder(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both fills of the ILSVRC photos, indexed by the command that the issue of this tool names."""
+    folder = tmp_path_factory.mktemp("real")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for fill in FILLS:
+            run_audit(
+                "index", real / "ilsvrc" / "images", "--annotations", real / "ilsvrc" / "boxes",
+                "--backbone", "timm/mobilenetv2_100", "--model-arg", "pad_type=same",
+                "--mean", "0.5", "--std", "0.5", "--interpolation", "bilinear",
+                "--weights", real / "weights" / "mobilenetv2_100_tf2.safetensors",
+                "--fill", fill, "--name", fill,
+            )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def index(folder: Path) -> Iterator[Index]:
+    with Index.open(folder / "indexes" / "mean") as opened:
+        yield opened
+
+
+def as_counts(row: dict[str, str]) -> dict[str, int]:
+    """The independent implementation's columns by the names of an ImageRow."""
+    names = {
+        "label": "label",
+        "predicted": "pred",
+        "top1": "top1",
+        "top5": "top5",
+        "fg_cells": "n_fg",
+        "bg_cells": "n_bg",
+        "fg_hits": "fg_correct",
+        "fg_hits_without_bg": "fg_correct_wo_bg",
+        "fg_det": "fg_det",
+        "bg_act": "bg_act",
+        "bg_act_without_fg": "bg_act_wo_fg",
+        "det_top1": "det_top1",
+        "det_top5": "det_top5",
+        "real": "n_real",
+        "real_top1": "real_acc",
+        "real_found": "real_found",
+    }
+    return {ours: int(row[theirs] or 0) for ours, theirs in names.items()}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_every_image_agrees(fill: str, real: Path, folder: Path) -> None:
+    expected = {Path(row["file"]).name: row for row in table(real / "expected" / f"ilsvrc_{fill}_images.csv")}
+    with Index.open(folder / "indexes" / fill) as opened:
+        rows = image_rows(opened)
+    assert {row.path for row in rows} == set(expected)
+    differ = {}
+    for row in rows:
+        wanted = as_counts(expected[row.path])
+        if found := {
+            name: (getattr(row, name), value) for name, value in wanted.items() if getattr(row, name) != value
+        }:
+            differ[row.path] = found
+    far = {path: found for path, found in differ.items() if float(expected[path]["min_cell_gap"]) >= CLOSE}
+    assert not far
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_every_cell_agrees(fill: str, real: Path, folder: Path) -> None:
+    """The class of every cell in every variant, and the foreground bit by bit."""
+    with Index.open(folder / "indexes" / fill) as opened:
+        ids = dict(zip(*opened.query("SELECT path, id FROM images").values(), strict=True))
+        for row in table(real / "expected" / f"ilsvrc_{fill}_images.csv"):
+            image = int(ids[Path(row["file"]).name])
+            cells = opened.query(
+                "SELECT variant, top1, foreground FROM cells WHERE image = ? ORDER BY variant, cell", [image]
+            )
+            assert "".join("01"[bool(bit)] for bit in cells["foreground"][:49]) == row["fg_cells"]
+            if float(row["min_cell_gap"]) < CLOSE:
+                continue
+            for variant, column in enumerate(("cells", "cells_wo_bg", "cells_wo_fg")):
+                found = cells["top1"][cells["variant"] == variant].tolist()
+                assert found == [int(label) for label in row[column].split()], (row["file"], column)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_the_metrics_agree(
+    fill: str, real: Path, folder: Path, monkeypatch: Any, ask: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(folder)
+    (found,) = ask("metrics", "--index", fill)
+    wanted = json.loads((real / "expected" / f"ilsvrc_{fill}_summary.json").read_text())
+    names = {
+        "top1": "top1",
+        "top5": "top5",
+        "fg_det": "fg_det",
+        "loc": "loc_micro",
+        "loc_without_bg": "loc_wo_bg_micro",
+        "bg_act": "bg_act",
+        "bg_act_without_fg": "bg_act_wo_fg",
+        "det_top1": "det_top1",
+        "det_top5": "det_top5",
+        "real_acc": "real_acc",
+        "real_rec": "real_rec_micro",
+    }
+    for ours, theirs in names.items():
+        assert 100 * found[ours]["value"] == pytest.approx(wanted[theirs], abs=0.05), ours
+    assert 100 * found["loc_per_image"] == pytest.approx(wanted["loc_macro"], abs=0.05)
+    assert 100 * found["real_rec_per_image"] == pytest.approx(wanted["real_rec_macro"], abs=0.05)
+    assert 100 * found["delta"] == pytest.approx(wanted["delta"], abs=0.6)  # one image of 185
+    assert (found["fg_det"]["total"], found["bg_act"]["total"], found["loc"]["total"]) == (260, 185, 9085)
+    assert found["certificate"]["verdict"] == "exact"
+    assert found["certificate"]["pointwise_error"] <= 1e-5
+
+
+def test_every_class_agrees(real: Path, folder: Path, monkeypatch: Any, ask: Callable[..., Any]) -> None:
+    monkeypatch.chdir(folder)
+    gaps: dict[str, float] = {}
+    for row in table(real / "expected" / "ilsvrc_mean_images.csv"):
+        gaps[row["label"]] = min(gaps.get(row["label"], 1.0), float(row["min_cell_gap"]))
+    wanted = {
+        row["label"]: row for row in table(real / "expected" / "ilsvrc_mean_classes.csv") if row["bg_act"]
+    }
+    rows = {str(row["label"]): row for row in ask("context", "--index", "mean")["rows"]}
+    assert set(rows) == set(wanted)
+    for label, row in rows.items():
+        if gaps[label] < CLOSE:
+            continue
+        assert row["synset"] == wanted[label]["wnid"]
+        for ours, theirs in (
+            ("bg_act", "bg_act"),
+            ("bg_act_without_fg", "bg_act_wo_fg"),
+            ("loc", "loc_micro"),
+        ):
+            assert 100 * row[ours]["value"] == pytest.approx(float(wanted[label][theirs]), abs=1e-3)
+
+
+def test_similar_cells_agree(real: Path, index: Index) -> None:
+    expected: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in table(real / "expected" / "ilsvrc_similar.csv"):
+        expected.setdefault((row["query"], row["other_images_only"]), []).append(row)
+    for (query, others), rows in expected.items():
+        path, _, cell = query.rpartition(":")
+        row, col = (int(v) for v in cell.split(","))
+        found = similar(index, Path(path).name, row, col, k=len(rows), other_images_only=others == "1").hits
+        cosines = [float(r["cosine"]) for r in rows]
+        assert [hit.cosine for hit in found] == pytest.approx(cosines, abs=1e-4)
+        known = {(Path(r["file"]).name, int(r["row"]), int(r["col"])): float(r["cosine"]) for r in rows}
+        for hit in found:
+            # A cell that is not among theirs may only stand where the last places are as close as 1e-4.
+            assert known.get((hit.path, hit.row, hit.col), cosines[-1]) == pytest.approx(hit.cosine, abs=1e-4)
+
+
+def test_correspondences_agree(real: Path, index: Index) -> None:
+    expected: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in table(real / "expected" / "ilsvrc_match.csv"):
+        expected.setdefault((row["a"], row["b"]), []).append(row)
+    for (a, b), rows in expected.items():
+        found = match(index, Path(a).name, Path(b).name, k=len(rows)).pairs
+        cosines = [float(r["cosine"]) for r in rows]
+        assert [pair.cosine for pair in found] == pytest.approx(cosines, abs=1e-4)
+        known = {
+            tuple(int(r[k]) for k in ("a_row", "a_col", "b_row", "b_col")): float(r["cosine"]) for r in rows
+        }
+        for pair in found:
+            assert known.get((*pair.a, *pair.b), cosines[-1]) == pytest.approx(pair.cosine, abs=1e-4)
+
+
+def test_logits_of_the_evaluation_class_agree(real: Path, index: Index) -> None:
+    """The mean of the cells' logits is the image's: theirs, to 1e-3."""
+    wanted = {
+        Path(r["file"]).name: float(r["target_logit"])
+        for r in table(real / "expected" / "ilsvrc_mean_images.csv")
+    }
+    found = index.query(
+        "SELECT path, avg(target_logit[1]) AS z FROM cells JOIN images ON images.id = cells.image "
+        "WHERE variant = 0 GROUP BY path"
+    )
+    for path, logit in zip(found["path"], np.asarray(found["z"]), strict=True):
+        assert logit == pytest.approx(wanted[path], abs=1e-3)
+
+
+def test_coco_with_a_probe(
+    real: Path, tmp_path: Path, monkeypatch: Any, audit: Callable[..., str], ask: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (summary,) = ask(
+        "index", real / "coco", "--backbone", "timm/mobilenetv2_100", "--model-arg", "pad_type=same",
+        "--mean", "0.5", "--std", "0.5", "--interpolation", "bilinear", "--head", "probe",
+        "--weights", real / "weights" / "mobilenetv2_100_tf2.safetensors",
+    )  # fmt: skip
+    assert summary["head"] == "probe"
+    (found,) = ask("metrics")
+    assert found["certificate"]["exact_error"] <= 1e-5
+    assert 55 <= found["images"] <= 66
+    assert 0 < found["loc"]["value"] < 1
+    assert found["fg_det"]["total"] >= found["images"]
+    assert "points" in audit("context") or ask("context")["rows"]
