@@ -96,7 +96,7 @@ def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str])
                     assert int(cells["top5"][cell][0]) == int(z.argmax())
                     assert cells["top5_p"][cell][0] == pytest.approx(float(p.max()), abs=5e-3)
                     assert cells["entropy"][cell] == pytest.approx(float(-(p * p.log()).sum()), abs=2e-3)
-                    assert cells["target_logit"][cell][0] == pytest.approx(float(z[labels[0]]), abs=2e-3)
+                    assert cells["target_logit"][cell][0] == pytest.approx(float(z[labels[0]]), abs=2e-2)
                     block = covered[
                         cell // width * side // height : (cell // width + 1) * side // height,
                         cell % width * side // width : (cell % width + 1) * side // width,

@@ -34,6 +34,14 @@ def index(images: list[FakeImage], tmp_path_factory: pytest.TempPathFactory) -> 
         yield index
 
 
+def stored(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What an index gives back of features: rounded to fp16, then of unit length again."""
+    rounded = features.astype(np.float16).astype(np.float32)
+    return np.stack([row / np.sqrt(np.dot(row, row)) for row in rounded.reshape(-1, DIM)]).reshape(
+        features.shape
+    )
+
+
 def brute_force(
     images: list[FakeImage], query: NDArray[np.float32], left_out: set[tuple[int, int]]
 ) -> list[tuple[float, int, int]]:
@@ -42,10 +50,10 @@ def brute_force(
     for number, image in enumerate(images):
         if image.status != "ok" or number in REMOVED:
             continue
-        stored = image.features.astype(np.float16).astype(np.float32).reshape(-1, DIM)
+        rows = stored(image.features).reshape(-1, DIM)
         found += [
             (float(np.dot(row, query)), number, cell)
-            for cell, row in enumerate(stored)
+            for cell, row in enumerate(rows)
             if (number, cell) not in left_out
         ]
     return sorted(found, key=lambda hit: (-hit[0], hit[1], hit[2]))
@@ -56,7 +64,7 @@ def brute_force(
 def test_similar_is_brute_force(
     index: Index, images: list[FakeImage], image: int, row: int, col: int, k: int, other_images_only: bool
 ) -> None:
-    query = images[image].features[row, col].astype(np.float16).astype(np.float32)
+    query = stored(images[image].features)[row, col]
     left_out = {(image, cell) for cell in range(9)} if other_images_only else {(image, row * 3 + col)}
     expected = brute_force(images, query, left_out)[:k]
     answer = similar(index, images[image].path, row, col, k=k, other_images_only=other_images_only)
@@ -111,7 +119,7 @@ def test_cells_and_images_that_are_not_there_are_refused(index: Index, images: l
 
 
 def test_match_lists_the_pairs_of_largest_cosine(index: Index, images: list[FakeImage]) -> None:
-    a, b = (image.features.astype(np.float16).astype(np.float64).reshape(-1, DIM) for image in images[1:3])
+    a, b = (stored(image.features).astype(np.float64).reshape(-1, DIM) for image in images[1:3])
     answer = match(index, images[1].path, images[2].path, k=10)
     cosines = {(i, j): float(a[i] @ b[j]) for i in range(9) for j in range(9)}
     expected = sorted(cosines, key=lambda pair: (-cosines[pair], pair))[:10]
@@ -125,7 +133,7 @@ def test_shares_of_all_pairs_add_up_to_the_cosine_of_the_pooled_vectors(
     index: Index, images: list[FakeImage]
 ) -> None:
     pooled = [
-        (image.features.astype(np.float16).astype(np.float64) * image.norms[..., None]).mean(axis=(0, 1))
+        (stored(image.features).astype(np.float64) * image.norms[..., None]).mean(axis=(0, 1))
         for image in images[1:3]
     ]
     cosine = pooled[0] @ pooled[1] / np.linalg.norm(pooled[0]) / np.linalg.norm(pooled[1])

@@ -12,8 +12,8 @@ from auditor.grids import check_cell, split_cell_id
 from auditor.records import Hit, Similar
 from auditor.store import Index
 
-SLACK = 1e-4
-"""More than float32 sums of unit vectors can differ by, so that no cell is lost to the order of additions."""
+SLACK = 1e-3
+"""More than the length of an fp16 row can be off by (2 ** -11), so that no cell is lost to rounding."""
 
 HITS = """
 SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
@@ -91,7 +91,6 @@ def _describe(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float3
         path, label, foreground, predicted = (
             _plain(facts[name][found[int(cell)]]) for name in ("path", "label", "foreground", "predicted")
         )
-        # rows rounded to fp16 are a few 1e-5 longer or shorter than 1
         hits.append(Hit(path, row, col, min(float(cosine), 1.0), label, foreground, predicted))
     return tuple(hits)
 
