@@ -21,8 +21,9 @@ MAY_IMPORT = {
     "build": GROUND | {"data", "models", "store"},
     "measure": GROUND | {"store"},
     "search": GROUND | {"store"},
+    "explain": GROUND | {"data", "models", "store", "build"},
     "report": GROUND,
-    "cli": GROUND | {"data", "models", "store", "build", "measure", "search", "report"},
+    "cli": GROUND | {"data", "models", "store", "build", "measure", "search", "explain", "report"},
 }
 PACKAGES = {
     "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb"},
@@ -31,6 +32,7 @@ PACKAGES = {
     "build": {"numpy", "PIL", "torch"},
     "measure": {"numpy", "duckdb", "scipy"},
     "search": {"numpy", "faiss", "umap"},
+    "explain": {"numpy", "PIL", "torch", "zennit", "cv2"},
     "report": {"PIL", "matplotlib", "jinja2", "markupsafe", "rich", "duckdb", "numpy"},
     "cli": {"typer", "rich", "PIL"},
     "errors": set(),
@@ -41,8 +43,7 @@ HEAVY = {"torch", "timm", "open_clip", "umap"}
 
 
 def room_of(path: Path) -> str:
-    inside = path.relative_to(PACKAGE)
-    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> set[str]:

@@ -46,8 +46,8 @@ def open_index(name: str | None) -> Index:
 
 
 def console() -> Console:
-    """Standard output, as wide as the terminal; 120 columns where it is a file or a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 120, soft_wrap=False)
+    """Standard output, as wide as the terminal."""
+    return Console()
 
 
 def show(record: Any, *, as_json: bool = False, table: Path | None = None) -> None:

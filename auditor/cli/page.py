@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from auditor.cli.pictures import find_similar, grid_picture, match_picture, similar_picture, variants_picture
 from auditor.cli.progress import Bar
@@ -83,12 +84,14 @@ def _numbers(index: Index, classes: int) -> Iterator[Section]:
     yield Section((metrics(index),), f"audit metrics --index {index.name}")
     if len(index.manifest.variants) == 1:
         return
-    table = context(index)
-    yield Section(table, f"audit context --index {index.name}")
-    for row in table.rows[:classes]:
-        detail = class_detail(index, row.label)
-        figures = tuple(_variants(index, grids) for grids in detail.images[:SHOWN])
-        yield Section(detail, f"audit context --index {index.name} --class {row.label}", figures)
+    by_delta, by_background = context(index), context(index, by="bg_act_wo_fg")
+    yield Section(by_delta, f"audit context --index {index.name}")
+    yield Section(by_background, f"audit context --index {index.name} --by bg_act_wo_fg")
+    ranked = chain.from_iterable(zip(by_background.rows, by_delta.rows, strict=True))
+    for label in list(dict.fromkeys(row.label for row in ranked))[:classes]:
+        detail = class_detail(index, label, limit=SHOWN)
+        figures = tuple(_variants(index, grids) for grids in detail.images)
+        yield Section(detail, f"audit context --index {index.name} --class {label}", figures)
 
 
 def _variants(index: Index, grids: ImageGrids) -> Figure:

@@ -18,10 +18,13 @@ from auditor.search.similar import similar, similar_to_vector
 from auditor.store import Index
 
 
+DRAWN = 6  # images of a class: more make a picture that nobody scrolls through
+
+
 def find_grids(index: Index, image: str) -> ImageGrids:
     """An image's prediction grids: from the index, or from the backbone where it is a file of its own."""
     if is_outside(index, image):
-        from auditor.build.live import grids_of_file
+        from auditor.explain.live import grids_of_file
 
         return grids_of_file(index, Path(image))
     return image_grids(index, image)
@@ -30,7 +33,7 @@ def find_grids(index: Index, image: str) -> ImageGrids:
 def find_similar(index: Index, image: str, row: int, col: int, top: int, others: bool) -> Similar:
     """The cells most similar to a cell of an indexed image, or of an image file of its own."""
     if is_outside(index, image):
-        from auditor.build.live import vector_of_file
+        from auditor.explain.live import vector_of_file
 
         vector = vector_of_file(index, Path(image), row, col)
         return similar_to_vector(index, vector, k=top, path=image, row=row, col=col)
@@ -62,9 +65,9 @@ def variants_picture(index: Index, grids: ImageGrids) -> Image.Image:
     return draw_variants([image, *occluded], grids)
 
 
-def class_picture(index: Index, detail: ClassDetail, count: int) -> Image.Image:
+def class_picture(index: Index, detail: ClassDetail) -> Image.Image:
     """The first images of a class in all variants, one below the other."""
-    return stack([variants_picture(index, grids) for grids in detail.images[:count]])
+    return stack([variants_picture(index, grids) for grids in detail.images[:DRAWN]])
 
 
 def similar_picture(index: Index, found: Similar) -> Image.Image:

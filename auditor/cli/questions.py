@@ -50,7 +50,7 @@ def context(
         Literal["delta", "bg_act_wo_fg"], typer.Option(help="delta: Table 8; bg_act_wo_fg: Table 7.")
     ] = "delta",
     minimum: Annotated[int, typer.Option(min=1, help="Leave out classes with fewer images.")] = 1,
-    images: Annotated[int, typer.Option(min=1, help="Images to draw with --class.")] = 6,
+    images: Annotated[int, typer.Option(min=1, help="Images to list with --class.")] = 50,
     out: PictureFile = None,
     index: IndexName = None,
     json: AsJson = False,
@@ -67,9 +67,9 @@ def context(
         if class_ is None:
             show(rank(opened, by=by, minimum=minimum), as_json=json, table=table)
             return
-        detail = class_detail(opened, class_)
+        detail = class_detail(opened, class_, limit=images)
         show(detail, as_json=json, table=table)
         from auditor.cli.pictures import class_picture
 
         path = picture_path(out, opened.name, "context", detail.row.name)
-        save_picture(class_picture(opened, detail, images), path, quiet=json)
+        save_picture(class_picture(opened, detail), path, quiet=json)
