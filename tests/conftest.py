@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import pytest
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 
-DEMO_SCENES = ["--images", "160", "--seed", "7", "--texture", "star dot", "--marker", "triangle cross"]
+README = Path(__file__).parents[1] / "README.md"
+
+
+def readme_commands(heading: str) -> list[list[str]]:
+    """The `audit` commands, in words, of the first code block under a heading of the README."""
+    section = README.read_text().split(f"## {heading}", 1)[1]
+    block = section.split("```", 2)[1]
+    lines = [line for line in block.splitlines() if line.startswith("audit ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
 def run_audit(*words: str | Path) -> None:
@@ -41,12 +50,12 @@ def ask(audit: Callable[..., str]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the demo's scenes are indexed with the embedded model."""
+    """A folder in which the first lines of the README's tour have run: scenes, and their index."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run_audit("synth", "scenes", *DEMO_SCENES)
-        run_audit("index", "scenes")
+        for command in readme_commands("A tour")[:2]:
+            run_audit(*command)
     return folder
 
 

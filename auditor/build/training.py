@@ -106,7 +106,8 @@ def train_on_scenes(
 
     def validate(epoch: int, trained: nn.Module) -> None:
         nonlocal result
-        result = validate_on_scenes(trained, recipe, images, preprocess, epoch, request.device)
+        count = min(HELD_OUT, images)
+        result = validate_on_scenes(trained, recipe, images, preprocess, epoch, request.device, count)
         on_validation(result)
 
     checkpoint = out.with_name(out.name + ".checkpoint")
@@ -143,14 +144,20 @@ def train_on_scenes(
 
 @torch.no_grad()
 def validate_on_scenes(
-    model: nn.Module, recipe: Recipe, first: int, preprocess: Preprocess, epoch: int, device: str
+    model: nn.Module,
+    recipe: Recipe,
+    first: int,
+    preprocess: Preprocess,
+    epoch: int,
+    device: str,
+    scenes: int = HELD_OUT,
 ) -> Validation:
-    """Image accuracy and Loc. on scenes first .. first + HELD_OUT - 1.
+    """Image accuracy and Loc. on scenes first .. first + scenes - 1.
 
     A cell may hold several classes; a prediction is right if it is one of those present in the cell (A.2).
     """
     right = correct = cells = 0
-    for number in range(first, first + HELD_OUT):
+    for number in range(first, first + scenes):
         scene = sample_scene(recipe, number)
         rendered = render(scene)
         image = to_input(rendered.image, preprocess)[None].to(device)
@@ -158,7 +165,7 @@ def validate_on_scenes(
         right += int(model.forward_head(grid).argmax()) == scene.target  # type: ignore[operator]
         hits, total = _loc(_predict_cells(model, grid), rendered.semantic)
         correct, cells = correct + hits, cells + total
-    return Validation(epoch, Rate(right, HELD_OUT), Rate(correct, cells))
+    return Validation(epoch, Rate(right, scenes), Rate(correct, cells))
 
 
 def _predict_cells(model: nn.Module, grid: Tensor) -> NDArray[np.int64]:
