@@ -4,11 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AUDIT := ../$(BIN)/audit
 
 .PHONY: demo test check lock clean
 
 demo: $(READY)
-	$(BIN)/python -m auditor.demo
+	mkdir -p .demo
+	cd .demo && $(AUDIT) synth scenes --images 300 --seed 7 --texture "star dot" --marker "triangle cross"
+	cd .demo && $(AUDIT) index scenes
+	cd .demo && $(AUDIT) metrics
+	@echo; echo "Planted fault 1: star dot stands on stripes, so it is predicted where no object is left:"
+	cd .demo && $(AUDIT) context --by bg_act_wo_fg
+	@echo; echo "Planted fault 2: a marker in a corner that nobody labelled; one of its cells finds the others:"
+	cd .demo && $(AUDIT) similar --patch images/000000.png:0,6 --others
+	cd .demo && $(AUDIT) match images/000003.png images/000011.png
+	cd .demo && $(AUDIT) report --patch images/000000.png:0,6
+	@echo; echo "Open .demo/reports/scenes-symbols.html"
 
 test: check
 	$(BIN)/python -m pytest

@@ -14,7 +14,7 @@ from auditor.build.classes import ClassMatch, fixed_label, match_classes
 from auditor.build.load import Loaded
 from auditor.errors import DatasetError, IndexMismatch
 from auditor.models.backbone import Backbone
-from auditor.models.imagenet import real_labels, synset_ids
+from auditor.models.imagenet import class_names, real_labels, synset_ids
 from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 
@@ -100,7 +100,7 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         raise DatasetError(
             f"--head probe needs at least two labelled images of two classes in {dataset.root}"
         )
-    classes = {"own": backbone.classes, "none": ()}.get(head, dataset.classes)
+    classes = _classes(head, dataset, backbone)
     match = match_classes(dataset.classes, classes)
     is_annotated = head != "none" and any(sample.regions for sample in dataset.samples)
     return Plan(
@@ -111,6 +111,16 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         [c.synset for c in classes] == list(synset_ids()),
         _notes(match, head, dataset),
     )
+
+
+def _classes(head: HeadName, dataset: Dataset, backbone: Backbone) -> tuple[ClassName, ...]:
+    """What the head's scores are of; folders named by a synset are told in words."""
+    if head == "none":
+        return ()
+    if head == "own":
+        return backbone.classes
+    known = {c.synset: c for c in class_names() or ()}
+    return tuple(known.get(c.synset, c) if c.synset else c for c in dataset.classes)
 
 
 def _notes(match: ClassMatch, head: str, dataset: Dataset) -> tuple[str, ...]:

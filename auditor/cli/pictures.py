@@ -17,7 +17,6 @@ from auditor.report.draw import draw_grid, draw_variants, stack
 from auditor.search.similar import similar, similar_to_vector
 from auditor.store import Index
 
-
 DRAWN = 6  # images of a class: more make a picture that nobody scrolls through
 
 

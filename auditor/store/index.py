@@ -156,7 +156,7 @@ class Index:
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of exactly unit length: fp16 alone leaves real ones off by up to 2e-4, which cosines would show."""
+    """Rows of exactly unit length: fp16 alone leaves real ones off by 2e-4, which cosines would show."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
