@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +27,8 @@ from auditor.models.checkpoints import read_checkpoint
 from auditor.models.heads import OwnHead, certify
 from auditor.models.weights import load_backbone, parse_model_args
 from auditor.records import ClassName
+
+torch.set_num_threads(1)  # small work: on a busy machine threads cost more than they give
 
 SMALL = "timm/test_resnet.r160_in1k"
 REAL = Path(__file__).parents[1].parent / "shared" / "real"
@@ -322,7 +325,7 @@ def test_larger_input_gives_a_finer_grid() -> None:
 
 
 def test_size_that_does_not_fit() -> None:
-    with pytest.raises(BackboneError, match="230"):
+    with pytest.raises(BackboneError, match="take 224 or 240"):
         load_backbone("timm/vit_tiny_patch16_224", weights="random", size=230)
 
 
@@ -330,7 +333,7 @@ def test_size_that_does_not_fit() -> None:
     ("name", "hint"),
     [
         ("timm/resnet5", "did you mean"),
-        ("timm/resnet50.nope", "it has .*tv2_in1k"),
+        ("timm/resnet50.nope", "It has .*tv2_in1k"),
         ("open_clip/RN5", "did you mean"),
         ("open_clip/RN50:nope", "it has openai"),
         ("open_clip/RN50", "name a tag"),
@@ -367,24 +370,24 @@ except BackboneError as problem:
 """
 
 
-@pytest.mark.parametrize(
-    ("environment", "why"),
-    [
-        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
-        (
-            {"HF_ENDPOINT": "http://10.255.255.1"},
-            "cannot be reached",
-        ),  # an address that swallows what is sent
-        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
-    ],
-)
-def test_without_network_one_sentence_within_seconds(
-    tmp_path: Path, environment: dict[str, str], why: str
-) -> None:
+@pytest.fixture
+def silent_address() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("case", ["refused", "silent", "offline"])
+def test_without_network_one_sentence_within_seconds(tmp_path: Path, silent_address: str, case: str) -> None:
+    environment, why = {
+        "refused": ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+        "silent": ({"HF_ENDPOINT": silent_address}, "cannot be reached"),
+        "offline": ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+    }[case]
     done = in_new_process(ASK, tmp_path, **environment)
     assert done.returncode == 0, done.stderr
     seconds, sentence = done.stdout.split(" ", 1)
-    assert float(seconds) < 10
+    assert float(seconds) < 20  # imports of timm included; the wait itself is 3.5 s
     assert why in sentence
     assert "model.safetensors" in sentence
     assert "timm/resnet50.tv2_in1k" in sentence

@@ -1,0 +1,1 @@
+"""Backbones, heads and their certificates: from images to grids of features and class scores."""

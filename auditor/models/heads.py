@@ -1,0 +1,253 @@
+"""Heads: what turns a grid of features into class scores, for the image and for every cell.
+
+`scores` of a cell never depend on another cell: the paper's metrics use those. `exact` gives the split of the
+image's scores that adds up, and `certify` measures both. Probes live beside their training, in `probe`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from auditor.errors import BackboneError
+from auditor.models.backbone import Backbone, Grid, image_output
+from auditor.models.catalog import read_header
+from auditor.models.probe import ProbeHead
+from auditor.models.readout import relative_error
+from auditor.records import Certificate, ClassName, Verdict
+
+_KEY = "audit_head"
+
+
+class Head(Protocol):
+    """Class scores from features; `folds` (B,) says which of a probe's heads an image is scored by."""
+
+    @property
+    def name(self) -> str:
+        """own, text or probe."""
+        ...
+
+    @property
+    def classes(self) -> tuple[ClassName, ...]:
+        """What the K scores are of."""
+        ...
+
+    @property
+    def readout(self) -> str | None:
+        """The kind of `exact`, None where there is none."""
+        ...
+
+    @property
+    def verdict(self) -> Verdict:
+        """What `exact` makes of the head."""
+        ...
+
+    def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
+        """Cells (B, H, W, C), each by itself: (B, H, W, K)."""
+        ...
+
+    def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The image's own scores (B, K)."""
+        ...
+
+    def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """Scores (B, H, W, K) whose mean over cells is the image's; BackboneError where there are none."""
+        ...
+
+
+class OwnHead:
+    """The class head that the backbone came with."""
+
+    name = "own"
+
+    def __init__(self, backbone: Backbone) -> None:
+        if not backbone.classes:
+            raise BackboneError(
+                f"{backbone.name} has no class head of its own; use a probe or, for CLIP models, a text head"
+            )
+        self.backbone = backbone
+        self.classes = backbone.classes
+        self.readout = backbone.anatomy.readout
+        self.verdict: Verdict = backbone.anatomy.verdict
+
+    def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
+        """Its scores of every cell by itself."""
+        return self.backbone.pointwise(features)
+
+    def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The model's own logits."""
+        return image_output(grid)
+
+    def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The backbone's exact readout."""
+        return self.backbone.exact(grid)
+
+
+class LinearHead:
+    """An affine own head without its model: all that an index needs to score cells again."""
+
+    name = "own"
+    readout = "linear"
+    verdict: Verdict = "exact"
+
+    def __init__(self, weight: Tensor, bias: Tensor, classes: tuple[ClassName, ...]) -> None:
+        self.weight, self.bias, self.classes = weight, bias, classes
+
+    def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
+        """W h + b."""
+        return F.linear(features.to(self.weight), self.weight, self.bias)
+
+    def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """W of the mean + b, which is the mean of the cells' scores."""
+        return self.scores(grid.pooled)
+
+    def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The same as scores."""
+        return self.scores(grid.features)
+
+
+class TextHead:
+    """Zero-shot: scaled cosines with the embeddings (K, D) of the class names, unit length."""
+
+    name = "text"
+
+    def __init__(
+        self, backbone: Backbone, text: Tensor, scale: float, bias: float, classes: tuple[ClassName, ...]
+    ) -> None:
+        self.backbone, self.text, self.scale, self.bias = backbone, text, scale, bias
+        self.classes = classes
+
+    @property
+    def readout(self) -> str | None:
+        """A division by one length, where the backbone's own output can be split."""
+        return "pooled_norm" if self.backbone.anatomy.readout else None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The backbone's, but never exact for each cell by itself: lengths differ from cell to cell."""
+        own = self.backbone.anatomy.verdict
+        return "exact-affine" if own == "exact" else own
+
+    def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
+        """Each cell's embedding divided by its own length, as the paper does with features."""
+        return self._cosines(F.normalize(self.backbone.pointwise(features), dim=-1))
+
+    def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The model's own zero-shot scores."""
+        return self._cosines(F.normalize(image_output(grid), dim=-1))
+
+    def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """Exact cells divided by the length of the image's embedding."""
+        length = image_output(grid).norm(dim=-1)[:, None, None, None]
+        return self._cosines(self.backbone.exact(grid) / length)
+
+    def _cosines(self, embeddings: Tensor) -> Tensor:
+        return self.scale * F.linear(embeddings, self.text.to(embeddings)) + self.bias
+
+
+def make_text_head(
+    backbone: Backbone, classes: Sequence[ClassName], template: str = "a photo of a {}."
+) -> TextHead:
+    """A zero-shot head from class names; BackboneError for a backbone without a text tower."""
+    if "{}" not in template:
+        raise BackboneError(f"the template {template!r} has no {{}} where the class name goes")
+    embeddings = backbone.encode_text([template.replace("{}", known.name) for known in classes])
+    text = backbone.text
+    scale, bias = (1.0, 0.0) if text is None else (text.scale, text.bias)
+    return TextHead(backbone, F.normalize(embeddings, dim=-1), scale, bias, tuple(classes))
+
+
+def save_head(head: Head, path: Path) -> None:
+    """Write the head; an affine own head as its W and b, so that it is used again without the model."""
+    said: dict[str, Any] = {
+        "kind": head.name,
+        "classes": [[known.name, known.synset] for known in head.classes],
+    }
+    tensors: dict[str, Tensor] = {}
+    if isinstance(head, TextHead):
+        said |= {"scale": head.scale, "bias": head.bias}
+        tensors = {"text": head.text}
+    elif isinstance(head, ProbeHead | LinearHead):
+        tensors = {"weight": head.weight, "bias": head.bias}
+    elif isinstance(head, OwnHead) and head.backbone.anatomy.readout == "linear":
+        affine = head.backbone.anatomy.affine
+        tensors = {} if affine is None else {"weight": affine[0], "bias": affine[1]}
+    ready = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    save_file(ready, path, metadata={_KEY: json.dumps(said)})
+
+
+def load_head(path: Path, backbone: Backbone | None = None) -> Head:
+    """The head in a file; BackboneError where it needs the backbone and none is given."""
+    said, tensors = _read(path)
+    classes = tuple(ClassName(name, synset) for name, synset in said["classes"])
+    if said["kind"] == "probe":
+        return ProbeHead(tensors["weight"], tensors["bias"], classes)
+    if said["kind"] == "own" and tensors:
+        return LinearHead(tensors["weight"], tensors["bias"], classes)
+    if backbone is None:
+        raise BackboneError(f"the head in {path} works through its model: load the backbone first")
+    if said["kind"] == "text":
+        return TextHead(backbone, tensors["text"].to(backbone.device), said["scale"], said["bias"], classes)
+    return OwnHead(backbone)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise BackboneError(f"no head at {path}")
+    try:
+        said: dict[str, Any] = json.loads(read_header(path)[_KEY])
+        with safe_open(path, "pt") as file:
+            return said, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    except (KeyError, ValueError, OSError, SafetensorError) as problem:
+        raise BackboneError(f"{path} holds no head, or is damaged: {problem}") from problem
+
+
+@torch.no_grad()
+def certify(backbone: Backbone, head: Head | None, images: Tensor) -> Certificate:
+    """How far the mean of the cells' scores is from the image's, on preprocessed images (B, 3, S, S).
+
+    In float32 and eager mode, autocast and TF32 off. Without a head the backbone's own output is measured.
+    """
+    with torch.autocast(backbone.device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
+        grid = backbone.grid_of(images.float())
+        if head is None:
+            wanted = _measured(lambda: image_output(grid))
+            pointwise = _error(lambda: backbone.pointwise(grid.features), wanted)
+            exact = _error(lambda: backbone.exact(grid), wanted)
+        else:
+            wanted = _measured(lambda: head.image_scores(grid))
+            pointwise = _error(lambda: head.scores(grid.features), wanted)
+            exact = _error(lambda: head.exact(grid), wanted)
+    anatomy = backbone.anatomy
+    is_probe = isinstance(head, ProbeHead)
+    return Certificate(
+        aggregation="gap" if is_probe else anatomy.aggregation,
+        head="linear" if is_probe else anatomy.head,
+        verdict=anatomy.verdict if head is None else head.verdict,
+        pointwise_error=pointwise,
+        exact_error=exact,
+        exact_readout=anatomy.readout if head is None else head.readout,
+        images=len(images),
+        note=anatomy.note,
+    )
+
+
+def _error(cells: Callable[[], Tensor], wanted: Tensor | None) -> float | None:
+    found = None if wanted is None else _measured(cells)
+    return None if found is None or wanted is None else relative_error(found.mean((1, 2)), wanted)
+
+
+def _measured(scores: Callable[[], Tensor]) -> Tensor | None:
+    """The scores, None where the model has no such readout."""
+    try:
+        return scores()
+    except BackboneError:
+        return None

@@ -1,0 +1,135 @@
+"""Training linear probes on frozen, pooled features (section 4.3), out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from auditor.errors import BackboneError
+from auditor.models.backbone import Grid
+from auditor.records import ClassName, Verdict
+
+_DROPOUT = 0.3  # section 4.3
+_BATCH = 256
+_EPOCHS, _STEPS = 60, 1000  # at least so many of each: a small set needs more epochs to converge
+_RATE = 0.05  # features have unit length, so weights must grow large; not given in the paper
+
+
+class ProbeHead:
+    """Linear heads on unit-length features, weight (F, K, C) and bias (F, K): one per fold (4.3).
+
+    An image is scored by the head of its fold, which was trained without it; where no folds are given, by the
+    mean of all heads, for images that none of them saw.
+    """
+
+    name = "probe"
+    readout = "pooled_norm"
+    verdict: Verdict = "exact-affine"
+
+    def __init__(self, weight: Tensor, bias: Tensor, classes: tuple[ClassName, ...]) -> None:
+        self.weight, self.bias, self.classes = weight, bias, classes
+
+    def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
+        """W h / |h| + b."""
+        return self._apply(F.normalize(features.to(self.weight), dim=-1), folds)
+
+    def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The same on the pooled feature, whatever the backbone itself pools by."""
+        return self.scores(grid.pooled, folds)
+
+    def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """Cells divided by the length of the pooled feature instead of their own."""
+        length = grid.pooled.norm(dim=-1)[:, None, None, None]
+        return self._apply((grid.features / length).to(self.weight), folds)
+
+    def _apply(self, unit: Tensor, folds: Tensor | None) -> Tensor:
+        if folds is None:
+            return F.linear(unit, self.weight.mean(0), self.bias.mean(0))
+        # folds without a head were not trained on at all, so any head will do
+        rows = folds.to(self.weight.device).long().clamp(0, len(self.weight) - 1)
+        cells = unit.flatten(1, -2) if unit.ndim > 2 else unit[:, None]
+        scores = torch.baddbmm(self.bias[rows][:, None], cells, self.weight[rows].transpose(1, 2))
+        return scores.reshape(*unit.shape[:-1], -1)
+
+
+def train_probe(
+    pooled: NDArray[np.float32],
+    positives: Sequence[tuple[int, ...]],
+    classes: Sequence[ClassName],
+    folds: NDArray[np.integer],
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> ProbeHead:
+    """One linear head per fold on pooled features (n, C); head f is trained without the images of fold f.
+
+    Unit-length features, dropout 0.3, cross-entropy on one of an image's positives, drawn anew each epoch.
+    Images of fold -1 are in every training set (all -1: one head, trained on all). Images without positives
+    are left out.
+    """
+    known = [index for index, own in enumerate(positives) if own]
+    features = F.normalize(torch.from_numpy(np.asarray(pooled[known], dtype=np.float32)), dim=-1)
+    labels = [positives[index] for index in known]
+    fold = torch.from_numpy(np.asarray(folds[known], dtype=np.int64))
+    count = max(int(np.max(folds, initial=-1)) + 1, 1)
+    seen = fold[:, None] != torch.arange(count)  # n, F: may head f learn from image i
+    if not seen.any(0).all():
+        raise BackboneError(
+            "a probe needs labelled images outside every fold; give it more images or fewer folds"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    epochs = epochs or max(_EPOCHS, _STEPS // _batches(len(features)))
+    weight, bias = _fit(features, labels, seen, len(classes), epochs, generator)
+    return ProbeHead(weight, bias, tuple(classes))
+
+
+def _fit(
+    features: Tensor,
+    labels: Sequence[tuple[int, ...]],
+    seen: Tensor,
+    classes: int,
+    epochs: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Adam with cosine decay over all folds at once: weight (F, K, C) and bias (F, K)."""
+    folds = seen.shape[1]
+    weight = nn.Parameter(torch.zeros(folds, classes, features.shape[1]))
+    bias = nn.Parameter(torch.zeros(folds, classes))
+    optimizer = torch.optim.Adam([weight, bias], lr=_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * _batches(len(features)))
+    for _ in range(epochs):
+        targets = _draw_targets(labels, generator)
+        for rows in torch.split(torch.randperm(len(features), generator=generator), _BATCH):
+            optimizer.zero_grad()
+            dropped = _drop(features[rows], generator)
+            loss = _loss(torch.einsum("nc,fkc->nfk", dropped, weight) + bias, targets[rows], seen[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return weight.detach(), bias.detach()
+
+
+def _batches(images: int) -> int:
+    return -(-images // _BATCH)
+
+
+def _draw_targets(labels: Sequence[tuple[int, ...]], generator: torch.Generator) -> Tensor:
+    """One positive of every image (n,), each as likely as the others."""
+    draws = torch.rand(len(labels), generator=generator).tolist()
+    return torch.tensor([own[int(draw * len(own))] for own, draw in zip(labels, draws, strict=True)])
+
+
+def _drop(features: Tensor, generator: torch.Generator) -> Tensor:
+    kept = torch.rand(features.shape, generator=generator) >= _DROPOUT
+    return features * kept / (1 - _DROPOUT)
+
+
+def _loss(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+    """Cross-entropy of scores (n, F, K): each head's mean over the images that it may see, summed."""
+    losses = F.cross_entropy(scores.transpose(1, 2), targets[:, None].expand(seen.shape), reduction="none")
+    return ((losses * seen).sum(0) / seen.sum(0).clamp_min(1)).sum()
