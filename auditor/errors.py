@@ -1,13 +1,13 @@
 """The exceptions of audit, one tree; each message says what to do next.
 
-    AuditError
-    ├── DatasetError     folder empty, annotation file missing or unreadable, class unknown
-    ├── BackboneError    name not in the catalog, weights not available or not matching
-    ├── IndexMissing     no manifest: build it
-    ├── IndexMismatch    made with another backbone, grid, head or schema version
-    ├── IndexDamaged     a checksum does not hold
-    ├── IndexBusy        another process is writing it
-    └── CellError        a cell outside the grid, or an image that is not indexed
+AuditError
+├── DatasetError     folder empty, annotation file missing or unreadable, class unknown
+├── BackboneError    name not in the catalog, weights not available or not matching
+├── IndexMissing     no manifest: build it
+├── IndexMismatch    made with another backbone, grid, head or schema version
+├── IndexDamaged     a checksum does not hold
+├── IndexBusy        another process is writing it
+└── CellError        a cell outside the grid, or an image that is not indexed
 """
 
 

@@ -80,8 +80,8 @@ def test_tables_are_written(demo: Path, audit: Callable[..., str], tmp_path: Pat
     with (tmp_path / "context.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20
-    stored = duckdb.sql(f"SELECT count(*), max(bg_act_total) FROM '{tmp_path}/context.parquet'").fetchone()
-    assert stored == (20, max(int(row["bg_act_total"]) for row in rows))
+    stored = duckdb.sql(f"SELECT count(*), max(bg_act_total) FROM '{tmp_path}/context.parquet'").fetchall()
+    assert stored == [(20, max(int(row["bg_act_total"]) for row in rows))]
 
 
 def test_an_index_is_named_or_the_newest(demo: Path, ask: Callable[..., Any]) -> None:

@@ -39,16 +39,19 @@ class Bar:
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=self._console)
-        self._task = self._progress.add_task(stage, total=total, visible=bool(stage))
+        self._task = self._progress.add_task(stage, total=total)
+        self._is_named = bool(stage)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._is_named:  # else the bar appears with its first stage
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """A sentence above the bar."""
@@ -56,6 +59,7 @@ class Bar:
 
     def start(self, stage: str, total: int) -> None:
         """Begin a stage of `total` things."""
+        self._progress.start()
         self._progress.reset(self._task, total=total, description=stage, visible=total > 0)
 
     def advance(self, count: int) -> None:
