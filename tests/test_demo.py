@@ -46,7 +46,6 @@ def test_a_marker_cell_finds_marker_cells(demo: Path, ask: Callable[..., Any]) -
     # Chance would be the share of such cells among all: nobody labelled them, and they are few.
     images = len(list((demo / "scenes" / "records").iterdir()))
     assert sum(map(len, truth.values())) / (images * 49) < 0.02
-    assert {hit["foreground"] for hit in hits[:10]} == {False}
 
 
 def test_the_embedded_backbone_is_exact_and_small(demo: Path, ask: Callable[..., Any]) -> None:
