@@ -65,9 +65,9 @@ def size(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
-def plural(count: int, noun: str) -> str:
-    """A count with its noun, and an s when it is not one."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """A count with its noun, and an s or the plural given when it is not one."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {nouns or f'{noun}s'}"
 
 
 _VERDICTS = {
@@ -82,13 +82,20 @@ _VERDICTS = {
 }
 
 
+_LENGTHS = (
+    "The scores of cells read one by one do not add up to the image's score, since each cell is divided by its "
+    "own length; divided by the pooled vector's they do"
+)
+
+
 def certify(certificate: Certificate | None) -> str:
     """How cell scores relate to image scores, in one sentence."""
     if certificate is None:
         return "No certificate: how cell scores relate to image scores was not measured."
     measured = _measurements(certificate)
     note = f" {certificate.note.rstrip('.')}." if certificate.note else ""
-    return f"{_VERDICTS[certificate.verdict]}{measured}.{note}"
+    verdict = _LENGTHS if certificate.exact_readout == "pooled_norm" else _VERDICTS[certificate.verdict]
+    return f"{verdict}{measured}.{note}"
 
 
 def _measurements(certificate: Certificate) -> str:
