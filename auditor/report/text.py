@@ -83,8 +83,8 @@ _VERDICTS = {
 
 
 _LENGTHS = (
-    "The scores of cells read one by one do not add up to the image's score, since each cell is divided by its "
-    "own length; divided by the pooled vector's they do"
+    "The scores of cells read one by one do not add up to the image's score, since each cell is divided by "
+    "its own length; divided by the pooled vector's they do"
 )
 
 
