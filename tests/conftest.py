@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         for command in readme_commands("A tour")[:2]:
             run_audit(*command)
+        for content, name in re.findall(r"^echo '(.+)' > (\S+)$", README.read_text(), re.MULTILINE):
+            Path(name).write_text(content)
     return folder
 
 

@@ -70,7 +70,7 @@ class Plan:
             "labels": labels,
             "true_name": ", ".join(dataset.classes[label].name for label in own) or None,
             "real": real_labels(Path(path).name) if self.has_real_labels else None,
-            "fold": int(loaded.hash[:8], 16) % FOLDS if self.head == "probe" and loaded.hash else None,
+            "fold": fold_of(loaded.hash) if self.head == "probe" and loaded.hash else None,
         }
 
     def region_labels(self, loaded: Loaded) -> tuple[int | None, ...]:
@@ -84,6 +84,11 @@ class Plan:
         if dataset.min_area and loaded.foreground is not None:
             return tuple(sorted(set(loaded.foreground.labels)))
         return loaded.sample.labels
+
+
+def fold_of(content_hash: str) -> int:
+    """The fold of an image: copies of one image are always in the same one."""
+    return int(content_hash[:8], 16) % FOLDS
 
 
 def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:

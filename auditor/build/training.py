@@ -17,7 +17,15 @@ from torch.utils.data import DataLoader, Dataset
 from auditor.data.synth import CLASSES, Recipe, read_recipe, render, render_image, sample_scene
 from auditor.errors import DatasetError
 from auditor.grids import occupancy
-from auditor.models.train import Progress, Schedule, build_classifier, save_classifier, train_classifier
+from auditor.models.checkpoints import sha256_of
+from auditor.models.train import (
+    Progress,
+    Schedule,
+    build_classifier,
+    load_weights,
+    save_classifier,
+    train_classifier,
+)
 from auditor.records import ClassName, Preprocess, Rate
 
 HELD_OUT = 600  # scenes beyond the training ones on which Loc. is measured
@@ -38,6 +46,7 @@ class TrainingRequest:
     seed: int
     device: str
     workers: int
+    start: Path | None = None  # weights to go on from; random ones without
 
     def schedule(self, images: int) -> Schedule:
         """The optimizer's schedule over a set of so many images."""
@@ -96,6 +105,8 @@ def train_on_scenes(
     preprocess = Preprocess(request.size, request.size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
     schedule = request.schedule(images)
     model = build_classifier(request.arch, len(CLASSES), dict(request.model_args), request.seed)
+    if request.start is not None:
+        load_weights(model, request.start)
     result: Validation | None = None
 
     def batches(epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -133,6 +144,7 @@ def train_on_scenes(
         training={
             "schedule": asdict(schedule),
             "recipe": asdict(recipe),
+            "start": None if request.start is None else sha256_of(request.start),
             "scenes": images,
             "accuracy": result.accuracy.value,
             "loc": result.loc.value,

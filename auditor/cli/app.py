@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from auditor import __version__
-from auditor.cli import images, indexing, questions, reporting, synthetic
+from auditor.cli import (
+    contexts,
+    explaining,
+    images,
+    indexing,
+    mapping,
+    probing,
+    questions,
+    reporting,
+    synthetic,
+)
 
 app = typer.Typer(
     name="audit",
@@ -19,17 +29,19 @@ app = typer.Typer(
     epilog="Start with:  audit index ./photos --backbone dinov2   then:  audit metrics",
 )
 
-BUILD, ASK, LOOK, REPORT, MAKE = (
+BUILD, ASK, LOOK, EXPLAIN, REPORT, MAKE = (
     "1. Build an index",
     "2. Ask the index",
     "3. Look at images and cells",
-    "4. Report",
-    "5. Synthetic scenes",
+    "4. Explain with the model",
+    "5. Report",
+    "6. Synthetic scenes",
 )
 for panel, commands in {
     BUILD: (indexing.index, indexing.list_, indexing.check, indexing.models),
-    ASK: (questions.metrics, questions.context),
-    LOOK: (images.grid, images.similar, images.match),
+    ASK: (questions.metrics, contexts.context, probing.probe, probing.threshold, probing.pool),
+    LOOK: (images.grid, images.similar, images.match, mapping.map_, mapping.concept),
+    EXPLAIN: (explaining.cam, explaining.relevance, explaining.attack),
     REPORT: (reporting.report,),
     MAKE: (synthetic.synth, synthetic.train),
 }.items():

@@ -72,6 +72,9 @@ def match(
     a: Annotated[str, typer.Argument(help="An indexed image.", show_default=False)],
     b: Annotated[str, typer.Argument(help="Another one.", show_default=False)],
     top: Count = 20,
+    mutual: Annotated[
+        bool, typer.Option("--mutual", help="Only pairs in which each cell is the other's nearest.")
+    ] = False,
     out: PictureFile = None,
     index: IndexName = None,
     json: AsJson = False,
@@ -85,7 +88,7 @@ def match(
     from auditor.search.match import match as correspond
 
     with open_index(index) as opened:
-        found = correspond(opened, a, b, k=top)
+        found = correspond(opened, a, b, k=top, only_mutual=mutual)
         show(found, as_json=json, table=table)
         path = picture_path(out, opened.name, "match", Path(a).stem, Path(b).stem)
         save_picture(match_picture(opened, found), path, quiet=json)

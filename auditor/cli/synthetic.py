@@ -57,6 +57,9 @@ def train(
     seed: Annotated[int, typer.Option()] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that render scenes.")] = 1,
+    start: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Go on from these weights; random ones if not given.")
+    ] = None,
 ) -> None:
     """Train a classifier on scenes with one label per image (paper 4.4); continues a stopped run.
 
@@ -67,7 +70,7 @@ def train(
 
     request = TrainingRequest(
         arch, parse_model_args(pairs(model_arg)), size, epochs, batch, optimizer, rate, weight_decay, seed,
-        str(pick_device(device)), workers,
+        str(pick_device(device)), workers, start,
     )  # fmt: skip
     with Bar("steps", 1) as bar:
         result = train_on_scenes(

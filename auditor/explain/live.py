@@ -1,14 +1,17 @@
-"""An index's backbone and head, opened again for images that are not in it."""
+"""An index's backbone and head, opened again: for images that are not in it, and to look inside the model."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from auditor.build.extract import Extractor
-from auditor.build.load import load
+from auditor.build.load import Loaded, load
 from auditor.build.score import summarise
 from auditor.errors import CellError, DatasetError, IndexMismatch
 from auditor.grids import check_cell
@@ -41,11 +44,62 @@ def reopen(index: Index, device: str = "auto") -> tuple[Backbone, Head | None]:
     return backbone, load_head(index.path / head, backbone) if head else None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenImage:
+    """One image in front of the model that made the index, ready for gradients.
+
+    pixels (1, 3, S, S) are in [0, 1]; fold (1,) names the probe's head that never saw the image, where the
+    image is indexed and the head is a probe.
+    """
+
+    path: str
+    pixels: Tensor
+    backbone: Backbone
+    head: Head
+    fold: Tensor | None
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """The network's input (B, 3, S, S) from pixels in [0, 1]."""
+        facts = self.backbone.preprocess
+        mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (facts.mean, facts.std))
+        return (pixels - mean) / std
+
+    def grid_of(self, pixels: Tensor) -> Grid:
+        """The grid of pixels in [0, 1]; unlike the backbone's own `grid_of` it lets gradients through."""
+        raw, logits = self.backbone.anatomy.tower.run(self.normalise(pixels))
+        features, prefix = self.backbone.anatomy.layout.split(raw)
+        return Grid(features, features.mean((1, 2)), prefix, logits)
+
+
+def open_image(index: Index, image: str, device: str = "auto") -> OpenImage:
+    """An indexed image, or an image file of its own, in front of the model; DatasetError without a head."""
+    path, file, fold = locate(index, image)
+    backbone, head = reopen(index, device)
+    if head is None:
+        raise _headless(index)
+    pixels = torch.tensor(_load(index, file).pixels).permute(2, 0, 1)[None].to(backbone.device)
+    return OpenImage(path, pixels.to(torch.float32) / 255, backbone, head, fold)
+
+
+def locate(index: Index, image: str) -> tuple[str, Path, Tensor | None]:
+    """What the image is called, its file and its fold (1,); CellError for no indexed image and no file."""
+    try:
+        identifier = index.image(image)
+    except CellError:
+        if not Path(image).is_file():
+            raise
+        return image, Path(image), None
+    path = index.path_of(identifier)
+    folds = np.ma.filled(index.query("SELECT fold FROM images WHERE id = ?", [identifier])["fold"], 255)
+    fold = None if folds[0] == 255 else torch.tensor([int(folds[0])])
+    return path, Path(index.manifest.dataset.root, path), fold
+
+
 def grids_of_file(index: Index, path: Path) -> ImageGrids:
     """The prediction grid of an image file that is not indexed: the original alone, nothing annotated."""
     backbone, head = reopen(index)
     if head is None:
-        raise DatasetError(f"{index.name} has no head, so no cell has a class; index it with --head probe")
+        raise _headless(index)
     grid, fold = _extract(backbone, index, path)
     scores = summarise(head.scores(grid.features, fold), head.image_scores(grid, fold), [[]])[0]
     labels = scores.top5[:, 0].astype(np.int64).reshape(1, *index.grid)
@@ -63,10 +117,18 @@ def vector_of_file(index: Index, path: Path, row: int, col: int) -> NDArray[np.f
 
 
 def _extract(backbone: Backbone, index: Index, path: Path) -> tuple[Grid, None]:
+    options = index.manifest.options
+    extractor = Extractor(backbone, index.manifest.fill, options["precision"], options["seed"])
+    return extractor.original([_load(index, path)]), None
+
+
+def _load(index: Index, path: Path) -> Loaded:
     alone = Dataset(path.parent, "file", (), ())
     loaded = load(alone, Sample(path.name), index.manifest.preprocess)
     if not loaded.is_ok:
         raise CellError(loaded.error or f"{path} cannot be read")
-    options = index.manifest.options
-    extractor = Extractor(backbone, index.manifest.fill, options["precision"], options["seed"])
-    return extractor.original([loaded]), None
+    return loaded
+
+
+def _headless(index: Index) -> DatasetError:
+    return DatasetError(f"{index.name} has no head, so no cell has a class; index it with --head probe")

@@ -13,6 +13,7 @@ from auditor.errors import DatasetError
 from auditor.measure.counts import Counts, count_pairs
 from auditor.measure.images import find_class, grids_of
 from auditor.measure.rates import PAIR_RATES, rates_by, wilson
+from auditor.measure.significance import correct, mcnemar
 from auditor.records import ClassContext, ClassDetail, ContextTable
 from auditor.store import Index
 
@@ -72,7 +73,7 @@ def _class_rows(index: Index, counts: Counts) -> list[ClassContext]:
                 bg_act_without_fg_interval=wilson(after),
                 gained=more,
                 lost=less,
-                p_value=_mcnemar(more, less) if after.total else None,
+                p_value=mcnemar(more, less) if after.total else None,
                 q_value=None,
             )
         )
@@ -86,21 +87,10 @@ def _changes(counts: Counts) -> tuple[Flags, Flags, Flags]:
     return compared & after & ~before, compared & before & ~after, compared & before & after
 
 
-def _mcnemar(gained: int, lost: int) -> float:
-    """McNemar's exact test: were the images that changed as likely to gain as to lose?"""
-    from scipy.stats import binomtest
-
-    changed = gained + lost
-    return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
-
-
 def _correct(rows: Sequence[ClassContext]) -> list[ClassContext]:
-    """Fill in Benjamini-Hochberg's q-values over the rows that have a test."""
-    from scipy.stats import false_discovery_control
-
-    tested = [row.p_value for row in rows if row.p_value is not None]
-    corrected = iter(false_discovery_control(tested) if tested else ())
-    return [row if row.p_value is None else replace(row, q_value=float(next(corrected))) for row in rows]
+    """Fill in the q-values over the rows that have a test."""
+    q_values = correct([row.p_value for row in rows])
+    return [replace(row, q_value=q) for row, q in zip(rows, q_values, strict=True)]
 
 
 def _rank(row: ClassContext, by: By) -> tuple[float, int, int]:

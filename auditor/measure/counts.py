@@ -7,6 +7,7 @@ variants are counted over the same cells. Only images that are ok and not remove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -24,13 +25,19 @@ CLASSES = {
 }
 """The evaluation classes of an image: all of its labels, or the one label that the dataset names."""
 
-PAIRS = """
+PAIR_CELLS = """
 WITH pairs AS (SELECT id AS image, unnest({classes}) AS class FROM images WHERE usable),
 seen AS (
-  SELECT image, class, variant, coalesce(top1 = class, false) AS hit,
+  SELECT image, class, variant, cell, coalesce(top1 = class, false) AS hit,
          coalesce(list_contains(present, class), false) AS fg, coalesce(NOT foreground, false) AS bg,
          coalesce(list_contains(top5, class), false) AS hit5
   FROM pairs JOIN cells USING (image))
+"""
+"""`seen`: every cell of every pair in every variant, with what is there and whether the class is shown."""
+
+PAIRS = (
+    PAIR_CELLS
+    + """
 SELECT image, class,
   count(*) FILTER (variant = 0 AND fg) AS fg_cells,
   count(*) FILTER (variant = 0 AND fg AND hit) AS fg_hits,
@@ -45,15 +52,21 @@ SELECT image, class,
   count(*) FILTER (variant = 0 AND hit5) AS hits5
 FROM seen GROUP BY image, class ORDER BY image, class
 """
+)
 
-IMAGES = """
+IMAGE_CELLS = """
 WITH chosen AS (
-  SELECT id AS image, path, label, {classes} AS classes, top5_original AS guesses,
-         coalesce(list_distinct(real), []) AS real_labels
+  SELECT id AS image, path, label, {classes} AS classes, top5_original AS guesses
   FROM images WHERE usable),
 evaluated AS (
-  SELECT image, variant, top1, foreground, list_intersect(coalesce(present, []), classes) AS here
-  FROM cells JOIN chosen USING (image)),
+  SELECT image, variant, cell, top1, foreground, list_intersect(coalesce(present, []), classes) AS here
+  FROM cells JOIN chosen USING (image))
+"""
+"""`evaluated`: every cell of every image in every variant, `here` the evaluation classes that it holds."""
+
+IMAGES = (
+    IMAGE_CELLS
+    + """,
 counted AS (
   SELECT image,
     count(*) FILTER (variant = 0 AND len(here) > 0) AS fg_cells,
@@ -62,7 +75,8 @@ counted AS (
     count(*) FILTER (variant = 1 AND list_contains(here, top1)) AS fg_hits_without_bg,
     count(*) FILTER (variant = 0 AND NOT foreground) AS bg_cells,
     coalesce(list(DISTINCT top1) FILTER (variant = 0 AND top1 IS NOT NULL), []) AS shown
-  FROM evaluated GROUP BY image)
+  FROM evaluated GROUP BY image),
+known AS ({real})
 SELECT image, path, label, guesses[1] AS predicted, (label IS NOT NULL)::INTEGER AS labelled,
   coalesce(guesses[1] = label, false)::INTEGER AS top1,
   coalesce(list_contains(guesses, label), false)::INTEGER AS top5,
@@ -70,8 +84,16 @@ SELECT image, path, label, guesses[1] AS predicted, (label IS NOT NULL)::INTEGER
   len(real_labels) AS real,
   coalesce(list_contains(real_labels, guesses[1]), false)::INTEGER AS real_top1,
   len(list_intersect(real_labels, shown)) AS real_found
-FROM chosen JOIN counted USING (image) ORDER BY image
+FROM chosen JOIN counted USING (image) JOIN known USING (image) ORDER BY image
 """
+)
+
+STORED_REAL = "SELECT id AS image, coalesce(list_distinct(real), []) AS real_labels FROM images"
+GIVEN_REAL = """
+SELECT image, list_distinct(labels) AS real_labels
+FROM (SELECT unnest($images::INTEGER[]) AS image, unnest($labels::INTEGER[][]) AS labels)
+"""
+"""Where an image's ReaL labels come from: the index, or a file that was read for it."""
 
 
 def count_pairs(index: Index, target: Target) -> Counts:
@@ -80,10 +102,16 @@ def count_pairs(index: Index, target: Target) -> Counts:
     return index.query(PAIRS.format(classes=CLASSES[target]))
 
 
-def count_images(index: Index, target: Target) -> Counts:
-    """One row per image: the image's own prediction, each foreground cell once, ReaL labels."""
+def count_images(index: Index, target: Target, real: Mapping[int, tuple[int, ...]] | None = None) -> Counts:
+    """One row per image: the image's own prediction, each foreground cell once, ReaL labels.
+
+    `real` gives the ReaL labels of every image by its id, instead of those that the index holds.
+    """
     require_head(index)
-    return index.query(IMAGES.format(classes=CLASSES[target]))
+    if real is None:
+        return index.query(IMAGES.format(classes=CLASSES[target], real=STORED_REAL))
+    given = {"images": list(real), "labels": [list(labels) for labels in real.values()]}
+    return index.query(IMAGES.format(classes=CLASSES[target], real=GIVEN_REAL), given)
 
 
 def require_head(index: Index) -> None:

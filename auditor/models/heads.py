@@ -20,7 +20,7 @@ from torch import Tensor
 from auditor.errors import BackboneError
 from auditor.models.backbone import Backbone, Grid, image_output
 from auditor.models.catalog import read_header
-from auditor.models.probe import ProbeHead
+from auditor.models.probe import MlpHead, ProbeHead, make_mlp
 from auditor.models.readout import relative_error
 from auditor.records import Certificate, ClassName, Verdict
 
@@ -32,7 +32,7 @@ class Head(Protocol):
 
     @property
     def name(self) -> str:
-        """own, text or probe."""
+        """own, text, probe or mlp."""
         ...
 
     @property
@@ -177,6 +177,12 @@ def save_head(head: Head, path: Path) -> None:
         tensors = {"text": head.text}
     elif isinstance(head, ProbeHead | LinearHead):
         tensors = {"weight": head.weight, "bias": head.bias}
+    elif isinstance(head, MlpHead):
+        tensors = {
+            f"{fold}.{name}": value
+            for fold, network in enumerate(head.networks)
+            for name, value in network.state_dict().items()
+        }
     elif isinstance(head, OwnHead) and head.backbone.anatomy.readout == "linear":
         affine = head.backbone.anatomy.affine
         tensors = {} if affine is None else {"weight": affine[0], "bias": affine[1]}
@@ -190,6 +196,8 @@ def load_head(path: Path, backbone: Backbone | None = None) -> Head:
     classes = tuple(ClassName(name, synset) for name, synset in said["classes"])
     if said["kind"] == "probe":
         return ProbeHead(tensors["weight"], tensors["bias"], classes)
+    if said["kind"] == "mlp":
+        return _restore_mlp(tensors, classes)
     if said["kind"] == "own" and tensors:
         return LinearHead(tensors["weight"], tensors["bias"], classes)
     if backbone is None:
@@ -197,6 +205,16 @@ def load_head(path: Path, backbone: Backbone | None = None) -> Head:
     if said["kind"] == "text":
         return TextHead(backbone, tensors["text"].to(backbone.device), said["scale"], said["bias"], classes)
     return OwnHead(backbone)
+
+
+def _restore_mlp(tensors: dict[str, Tensor], classes: tuple[ClassName, ...]) -> MlpHead:
+    dim, networks = tensors["0.0.weight"].shape[1], []
+    for fold in range(1 + max(int(name.split(".")[0]) for name in tensors)):
+        own = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{fold}.")}
+        network = make_mlp(dim, len(classes))
+        network.load_state_dict(own)
+        networks.append(network)
+    return MlpHead(networks, classes)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,8 +1,8 @@
-"""Training linear probes on frozen, pooled features (section 4.3), out of fold."""
+"""Training probes on frozen, pooled features, out of fold: linear (section 4.3) and MLP (A.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from auditor.records import ClassName, Verdict
 
 _DROPOUT = 0.3  # section 4.3
 _BATCH = 256
-_EPOCHS, _STEPS = 60, 1000  # at least so many of each: a small set needs more epochs to converge
+_EPOCHS, LINEAR_STEPS = 60, 1000  # at least so many of each: a small set needs more epochs to converge
 _RATE = 0.05  # features have unit length, so weights must grow large; not given in the paper
+_MLP_RATE, MLP_STEPS = 0.001, 200  # BatchNorm takes care of the lengths
 
 
 class ProbeHead:
@@ -57,6 +58,49 @@ class ProbeHead:
         return scores.reshape(*unit.shape[:-1], -1)
 
 
+class MlpHead:
+    """Three-layer heads on unit-length features (A.4), one per fold; otherwise like `ProbeHead`.
+
+    Nothing that it says of cells adds up to what it says of the image.
+    """
+
+    name = "mlp"
+    readout = None
+    verdict: Verdict = "pointwise-only"
+
+    def __init__(self, networks: Sequence[nn.Sequential], classes: tuple[ClassName, ...]) -> None:
+        self.networks = [network.eval() for network in networks]
+        self.classes = classes
+
+    @torch.no_grad()
+    def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
+        """f(h / |h|), by the head of the image's fold or the mean of all."""
+        unit = F.normalize(features.float(), dim=-1)
+        if folds is None:
+            return torch.stack([_per_cell(network, unit) for network in self.networks]).mean(0)
+        rows = folds.long().clamp(0, len(self.networks) - 1).tolist()
+        return torch.stack([_per_cell(self.networks[row], own) for row, own in zip(rows, unit, strict=True)])
+
+    def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """The same on the pooled feature."""
+        return self.scores(grid.pooled, folds)
+
+    def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
+        """BackboneError: there is none."""
+        raise BackboneError("an MLP probe is not linear: no split over cells adds up to its image score")
+
+
+def make_mlp(dim: int, classes: int) -> nn.Sequential:
+    """Linear, BatchNorm, ReLU, twice, and a last Linear: the head of A.4."""
+    hidden = [layer for _ in range(2) for layer in (nn.Linear(dim, dim), nn.BatchNorm1d(dim), nn.ReLU())]
+    return nn.Sequential(*hidden, nn.Linear(dim, classes))
+
+
+def _per_cell(network: nn.Sequential, unit: Tensor) -> Tensor:
+    scores: Tensor = network(unit.reshape(-1, unit.shape[-1]))
+    return scores.reshape(*unit.shape[:-1], -1)
+
+
 def train_probe(
     pooled: NDArray[np.float32],
     positives: Sequence[tuple[int, ...]],
@@ -72,20 +116,51 @@ def train_probe(
     Images of fold -1 are in every training set (all -1: one head, trained on all). Images without positives
     are left out.
     """
+    features, labels, seen = _prepare(pooled, positives, folds)
+    epochs = epochs or default_epochs(len(features), LINEAR_STEPS)
+    weight, bias = _fit(features, labels, seen, len(classes), epochs, torch.Generator().manual_seed(seed))
+    return ProbeHead(weight, bias, tuple(classes))
+
+
+def train_mlp_probe(
+    pooled: NDArray[np.float32],
+    positives: Sequence[tuple[int, ...]],
+    classes: Sequence[ClassName],
+    folds: NDArray[np.integer],
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> MlpHead:
+    """Like `train_probe` with A.4's three-layer head."""
+    features, labels, seen = _prepare(pooled, positives, folds)
+    epochs = epochs or default_epochs(len(features), MLP_STEPS)
+    networks = []
+    for fold in range(seen.shape[1]):
+        rows = seen[:, fold].nonzero()[:, 0]
+        own = [labels[row] for row in rows.tolist()]
+        networks.append(_fit_mlp(features[rows], own, len(classes), epochs, seed))
+    return MlpHead(networks, tuple(classes))
+
+
+def default_epochs(images: int, steps: int) -> int:
+    """How often a probe sees each of so many training images."""
+    return max(_EPOCHS, steps // _batches(images))
+
+
+def _prepare(
+    pooled: NDArray[np.float32], positives: Sequence[tuple[int, ...]], folds: NDArray[np.integer]
+) -> tuple[Tensor, list[tuple[int, ...]], Tensor]:
+    """Unit-length features (n, C) and positives of labelled images, and (n, F) which head may see them."""
     known = [index for index, own in enumerate(positives) if own]
     features = F.normalize(torch.from_numpy(np.asarray(pooled[known], dtype=np.float32)), dim=-1)
-    labels = [positives[index] for index in known]
     fold = torch.from_numpy(np.asarray(folds[known], dtype=np.int64))
     count = max(int(np.max(folds, initial=-1)) + 1, 1)
-    seen = fold[:, None] != torch.arange(count)  # n, F: may head f learn from image i
+    seen = fold[:, None] != torch.arange(count)
     if not seen.any(0).all():
         raise BackboneError(
             "a probe needs labelled images outside every fold; give it more images or fewer folds"
         )
-    generator = torch.Generator().manual_seed(seed)
-    epochs = epochs or max(_EPOCHS, _STEPS // _batches(len(features)))
-    weight, bias = _fit(features, labels, seen, len(classes), epochs, generator)
-    return ProbeHead(weight, bias, tuple(classes))
+    return features, [positives[index] for index in known], seen
 
 
 def _fit(
@@ -102,16 +177,47 @@ def _fit(
     bias = nn.Parameter(torch.zeros(folds, classes))
     optimizer = torch.optim.Adam([weight, bias], lr=_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * _batches(len(features)))
+    for rows, targets in _draw_batches(labels, epochs, generator):
+        optimizer.zero_grad()
+        dropped = _drop(features[rows], generator)
+        loss = _loss(torch.einsum("nc,fkc->nfk", dropped, weight) + bias, targets, seen[rows])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    return weight.detach(), bias.detach()
+
+
+def _fit_mlp(
+    features: Tensor, labels: Sequence[tuple[int, ...]], classes: int, epochs: int, seed: int
+) -> nn.Sequential:
+    """Adam with cosine decay on one fold's images."""
+    if len(features) < 2:
+        raise BackboneError("an MLP probe needs at least two labelled images: BatchNorm has nothing to norm")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = make_mlp(features.shape[1], classes).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=_MLP_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * _batches(len(features)))
+    for rows, targets in _draw_batches(labels, epochs, generator):
+        if len(rows) == 1:  # the last batch: BatchNorm needs two
+            continue
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(_drop(features[rows], generator)), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    return network
+
+
+def _draw_batches(
+    labels: Sequence[tuple[int, ...]], epochs: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows and targets of every batch, shuffled and drawn anew in each epoch."""
     for _ in range(epochs):
         targets = _draw_targets(labels, generator)
-        for rows in torch.split(torch.randperm(len(features), generator=generator), _BATCH):
-            optimizer.zero_grad()
-            dropped = _drop(features[rows], generator)
-            loss = _loss(torch.einsum("nc,fkc->nfk", dropped, weight) + bias, targets[rows], seen[rows])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    return weight.detach(), bias.detach()
+        for rows in torch.split(torch.randperm(len(labels), generator=generator), _BATCH):
+            yield rows, targets[rows]
 
 
 def _batches(images: int) -> int:

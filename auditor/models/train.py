@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from auditor.errors import BackboneError
+from auditor.models.checkpoints import read_checkpoint
 from auditor.records import ClassName, Preprocess
 
 
@@ -69,6 +70,14 @@ def build_classifier(arch: str, classes: int, model_args: dict[str, Any], seed: 
     except (RuntimeError, TypeError, ValueError) as error:
         raise BackboneError(f"timm cannot build {arch!r}: {error}") from error
     return model
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Go on from a file that `save_classifier` wrote; BackboneError where it is of another architecture."""
+    try:
+        model.load_state_dict(read_checkpoint(path))
+    except RuntimeError as error:
+        raise BackboneError(f"the weights in {path} are not of this architecture: {error}") from error
 
 
 def train_classifier(

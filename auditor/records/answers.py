@@ -41,6 +41,17 @@ class IndexSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class PresentMetrics:
+    """Table 2 among only the classes that the dataset holds, such as ImageNet-A's 200 of 1000."""
+
+    classes: int
+    top1: Rate
+    top5: Rate
+    det_top1: Rate
+    det_top5: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Tables 1 to 3 for one index: every rate, those that do not apply with total 0."""
 
@@ -61,6 +72,7 @@ class Metrics:
     real_rec: Rate
     real_rec_per_image: float | None
     certificate: Certificate | None
+    present: PresentMetrics | None = None
 
     @property
     def delta(self) -> float | None:
@@ -204,7 +216,8 @@ class Match:
 
     `cosine` is that of the two mean-pooled vectors; the shares of all H*W * H*W pairs add up to it.
     `explained` is the part of it that the listed pairs account for. `is_exact` says whether the backbone
-    pools by the mean, without which the shares do not explain the backbone's own image similarity.
+    pools by the mean, without which the shares do not explain the backbone's own image similarity. `mutual`
+    counts the pairs in which each cell is the other's nearest, where only such pairs are listed.
     """
 
     index: str
@@ -214,6 +227,7 @@ class Match:
     explained: float
     is_exact: bool
     pairs: tuple[Pair, ...]
+    mutual: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

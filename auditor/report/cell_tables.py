@@ -12,6 +12,8 @@ _TITLES = {
     "original": "original",
     "without_bg": "without background",
     "without_fg": "without foreground",
+    "inpainted": "inpainted",
+    "inpainted_without_fg": "inpainted, without foreground",
 }
 
 
@@ -82,6 +84,8 @@ def explain_match(match: Match) -> str:
         f"The mean-pooled features have cosine {match.cosine:.4f}; "
         f"the {plural(len(match.pairs), 'pair')} listed carry {listed} % of it."
     )
+    if match.mutual is not None:
+        said += f" {plural(match.mutual, 'pair')} of cells are each other's nearest; only such are listed."
     if match.is_exact:
         return said
     return f"{said} The backbone does not pool by the mean, so the shares do not explain its own similarity."

@@ -55,8 +55,8 @@ def draw_similar(
 
 def _draw_query(query: Image.Image, similar: Similar, grid: Grid) -> Image.Image:
     card = Image.new("RGB", (_QUERY, _QUERY + 92), Paper)
-    card.paste(_box_cell(query, similar.row, similar.col, grid, _QUERY), (0, 0))
-    card.paste(_zoom(query, similar.row, similar.col, grid), (0, _QUERY + 12))
+    card.paste(box_cell(query, similar.row, similar.col, grid, _QUERY), (0, 0))
+    card.paste(zoom_cell(query, similar.row, similar.col, grid), (0, _QUERY + 12))
     draw = ImageDraw.Draw(card)
     left = _ZOOM + 12
     write(draw, (left, _QUERY + 32), f"cell {similar.row},{similar.col}", 22, _QUERY - left)
@@ -71,8 +71,8 @@ def _draw_card(image: Image.Image | None, hit: Hit, rank: int, grid: Grid) -> Im
         draw.rectangle((0, 0, _THUMB, _THUMB), _PAPER_GREY)
         write(draw, (_THUMB / 2, _THUMB / 2), "image not at hand", 17, _THUMB, Faint, "mm")
     else:
-        card.paste(_box_cell(image, hit.row, hit.col, grid, _THUMB), (0, 0))
-        card.paste(_zoom(image, hit.row, hit.col, grid), (0, _THUMB + 8))
+        card.paste(box_cell(image, hit.row, hit.col, grid, _THUMB), (0, 0))
+        card.paste(zoom_cell(image, hit.row, hit.col, grid), (0, _THUMB + 8))
     left, room = _ZOOM + 10, _THUMB - _ZOOM - 10
     write(draw, (left, _THUMB + 18), f"{rank}   {hit.cosine:.3f}", 18, room)
     write(draw, (left, _THUMB + 42), hit.predicted or hit.label or "", 16, room)
@@ -80,7 +80,8 @@ def _draw_card(image: Image.Image | None, hit: Hit, rank: int, grid: Grid) -> Im
     return card
 
 
-def _box_cell(image: Image.Image, row: int, col: int, grid: Grid, side: int) -> Image.Image:
+def box_cell(image: Image.Image, row: int, col: int, grid: Grid, side: int) -> Image.Image:
+    """The crop with one of its cells framed."""
     drawn = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     _box(ImageDraw.Draw(drawn), cell_box(row, col, grid, side), max(2, side // 130))
     return drawn
@@ -95,7 +96,8 @@ def _box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: int) -
         )
 
 
-def _zoom(image: Image.Image, row: int, col: int, grid: Grid) -> Image.Image:
+def zoom_cell(image: Image.Image, row: int, col: int, grid: Grid) -> Image.Image:
+    """The cell alone, enlarged."""
     cell = cell_box(row, col, grid, image.width)
     return image.convert("RGB").resize((_ZOOM, _ZOOM), Image.Resampling.BICUBIC, cell)
 

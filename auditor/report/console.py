@@ -14,15 +14,25 @@ from rich.table import Table as Drawn
 from rich.text import Text
 
 from auditor.records import (
+    Attack,
     BackboneRow,
+    CellMap,
     Check,
     ClassDetail,
+    ClassMaps,
+    Concept,
     ContextTable,
+    FillTable,
+    ImageContext,
     ImageGrids,
     IndexSummary,
     Match,
     Metrics,
+    Pooling,
+    Probe,
+    Relevance,
     Similar,
+    Thresholds,
 )
 from auditor.report.cell_tables import (
     rank_classes,
@@ -32,6 +42,15 @@ from auditor.report.cell_tables import (
     tabulate_similar,
     title,
 )
+from auditor.report.context_views import tabulate_fills, tabulate_flips, tabulate_panels, tabulate_shifts
+from auditor.report.experiment_tables import (
+    tabulate_changes,
+    tabulate_pooling,
+    tabulate_probe,
+    tabulate_thresholds,
+)
+from auditor.report.explanation_tables import tabulate_attack, tabulate_maps, tabulate_relevance
+from auditor.report.search_tables import tabulate_concept, tabulate_concept_hits, tabulate_map
 from auditor.report.tables import (
     Entry,
     Table,
@@ -76,6 +95,20 @@ def _show_metrics(rows: Sequence[Metrics], console: Console) -> None:
         _print_line(f"{row.index}: {certify(row.certificate)}", console)
 
 
+def _show_probe(probe: Probe, console: Console) -> None:
+    _print_table(unstack(turn(tabulate_probe(probe))), console)
+
+
+def _show_thresholds(found: Thresholds, console: Console) -> None:
+    _print_table(tabulate_thresholds(found), console)
+
+
+def _show_pooling(found: Pooling, console: Console) -> None:
+    _print_table(tabulate_pooling(found), console)
+    if found.changes:
+        _print_table(tabulate_changes(found.changes), console)
+
+
 def _show_context(table: ContextTable, console: Console) -> None:
     _print_table(tabulate_context(table), console)
 
@@ -86,12 +119,26 @@ def _show_class(detail: ClassDetail, console: Console) -> None:
         _print_table(tabulate_class(detail), console)
 
 
+def _show_image_context(context: ImageContext, console: Console) -> None:
+    for table in (tabulate_panels(context), tabulate_shifts(context), tabulate_flips(context)):
+        _print_table(table, console)
+
+
+def _show_fills(table: FillTable, console: Console) -> None:
+    _print_table(tabulate_fills(table), console)
+
+
 def _show_similar(similar: Similar, console: Console) -> None:
     _print_table(tabulate_similar(similar), console)
 
 
 def _show_match(match: Match, console: Console) -> None:
     _print_table(tabulate_match(match), console)
+
+
+def _show_concept(found: Concept, console: Console) -> None:
+    _print_table(tabulate_concept_hits(found), console)
+    _print_table(tabulate_concept(found), console)
 
 
 def _show_grids(grids: ImageGrids, console: Console) -> None:
@@ -126,10 +173,20 @@ _LISTS: Mapping[type, Callable[[Any, Console], None]] = {
 _SHOWN: Mapping[type, Callable[[Any, Console], None]] = {
     ContextTable: _show_context,
     ClassDetail: _show_class,
+    ImageContext: _show_image_context,
+    FillTable: _show_fills,
     Similar: _show_similar,
     Match: _show_match,
     ImageGrids: _show_grids,
+    CellMap: lambda found, console: _print_table(tabulate_map(found), console),
+    Concept: _show_concept,
     Check: _show_check,
+    Probe: _show_probe,
+    Thresholds: _show_thresholds,
+    Pooling: _show_pooling,
+    ClassMaps: lambda found, console: _print_table(tabulate_maps(found), console),
+    Relevance: lambda found, console: _print_table(tabulate_relevance(found), console),
+    Attack: lambda found, console: _print_table(tabulate_attack(found), console),
 }
 
 

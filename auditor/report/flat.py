@@ -11,8 +11,34 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from auditor.records import ClassDetail, ContextTable, Hit, ImageGrids, Match, Pair, Similar
+from auditor.records import (
+    Attack,
+    CellMap,
+    ClassDetail,
+    ClassMaps,
+    Concept,
+    ContextTable,
+    FillTable,
+    Hit,
+    ImageContext,
+    ImageGrids,
+    Match,
+    Pair,
+    Pooling,
+    Relevance,
+    Shift,
+    Similar,
+    Thresholds,
+)
 from auditor.report.cell_tables import class_name
+from auditor.report.explanation_tables import (
+    AttackCell,
+    MapCell,
+    RelevancePixel,
+    attack_cells,
+    map_cells,
+    relevance_pixels,
+)
 
 Value = str | int | float | bool | None
 
@@ -70,7 +96,8 @@ def flatten(record: Any) -> Flat:
 def facts(kind: type) -> dict[str, Any]:
     """A record's fields, then what it derives from them (its properties), each with its type."""
     hints = get_type_hints(kind)
-    found = {each.name: hints[each.name] for each in fields(kind)}
+    written = [each for each in fields(kind) if each.metadata.get("is_written", True)]
+    found = {each.name: hints[each.name] for each in written}
     derived = {name: each.fget for name, each in vars(kind).items() if isinstance(each, property)}
     return found | {name: get_type_hints(getter)["return"] for name, getter in derived.items()}
 
@@ -79,14 +106,32 @@ def _items(record: Any) -> tuple[type, Sequence[Any]]:
     match record:
         case ContextTable():
             return _typed(record.rows, ContextTable, "rows")
+        case FillTable():
+            return _typed(record.rows, FillTable, "rows")
+        case Pooling():
+            return _typed(record.rows, Pooling, "rows")
+        case Thresholds():
+            return _typed(record.points, Thresholds, "points")
+        case ImageContext():
+            return _typed([flip for shift in record.shifts for flip in shift.flips], Shift, "flips")
         case ClassDetail():
             return _GridCell, [cell for grids in record.images for cell in _grid_cells(grids)]
         case ImageGrids():
             return _GridCell, list(_grid_cells(record))
+        case CellMap():
+            return _typed(record.clusters, CellMap, "clusters")
+        case Concept():
+            return _typed(record.classes, Concept, "classes")
         case Similar():
             return _RankedHit, [_RankedHit(i, hit) for i, hit in enumerate(record.hits, start=1)]
         case Match():
             return _RankedPair, [_ranked_pair(i, pair) for i, pair in enumerate(record.pairs, start=1)]
+        case ClassMaps():
+            return MapCell, list(map_cells(record))
+        case Relevance():
+            return RelevancePixel, list(relevance_pixels(record))
+        case Attack():
+            return AttackCell, list(attack_cells(record))
         case list() | tuple():
             return (type(record[0]) if record else _Nothing), record
         case _:

@@ -5,7 +5,7 @@ An entry's `detail` is the small print that belongs to it: the counts behind a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.records import (
@@ -14,6 +14,7 @@ from auditor.records import (
     ContextTable,
     IndexSummary,
     Metrics,
+    PresentMetrics,
     Rate,
 )
 from auditor.report.text import NO_DATA, chance, counts, interval, percent, plural, points, share, size
@@ -139,15 +140,23 @@ def tabulate_metrics(rows: Sequence[Metrics]) -> Table:
         (Entry(row.index, row.backbone), *(shown[name] for name in kept))
         for row, shown in zip(rows, entries, strict=True)
     )
-    return Table(
-        "Metrics, in percent, with the counts behind them", columns_of("Index", "|".join(kept)), body
-    )
+    caption = "Metrics, in percent, with the counts behind them"
+    return Table(caption, columns_of("Index", "|".join(kept)), body, tuple(_present_notes(rows)))
+
+
+def _present_notes(rows: Sequence[Metrics]) -> Iterator[str]:
+    for row in rows:
+        if row.present is not None:
+            known = plural(row.present.classes, "class", "classes")
+            yield f"{row.index}: (present) is among the {known} that its images are labelled with."
 
 
 METRICS = {
     "Images": "images indexed",
     "Top-1": "images whose first class is right",
     "Top-5": "images with the right class among the first five",
+    "Top-1 (present)": "Top-1 among only the classes that the dataset holds",
+    "Top-5 (present)": "Top-5 among only the classes that the dataset holds",
     "FG Det.": "images with the evaluation class predicted in a foreground cell",
     "Loc.": "foreground cells predicted as the evaluation class",
     "Loc. per image": "the mean of Loc. over images",
@@ -160,15 +169,21 @@ METRICS = {
     "ReaL Rec. per image": "the mean of ReaL Rec. over images",
     "Det. top-1": "images with the class first in at least one cell",
     "Det. top-5": "images with the class among the first five of at least one cell",
+    "Det. top-1 (present)": "Det. top-1 among only the classes that the dataset holds",
+    "Det. top-5 (present)": "Det. top-5 among only the classes that the dataset holds",
 }
 """The columns of Tables 1 to 3 in the paper's order, and what each counts."""
 
 
 def _metrics(row: Metrics) -> dict[str, Entry]:
+    nothing = PresentMetrics(0, *(Rate(0, 0) for _ in range(4)))
+    present = row.present or nothing
     entries = (
         Entry(f"{row.images:,}"),
         _rate(row.top1),
         _rate(row.top5),
+        _rate(present.top1),
+        _rate(present.top5),
         _rate(row.fg_det),
         _rate(row.loc),
         Entry(share(row.loc_per_image)),
@@ -181,6 +196,8 @@ def _metrics(row: Metrics) -> dict[str, Entry]:
         Entry(share(row.real_rec_per_image)),
         _rate(row.det_top1),
         _rate(row.det_top5),
+        _rate(present.det_top1),
+        _rate(present.det_top5),
     )
     return dict(zip(METRICS, entries, strict=True))
 

@@ -9,7 +9,7 @@ from auditor.records import Match, Pair
 from auditor.store import Index
 
 
-def match(index: Index, a: str, b: str, k: int = 20) -> Match:
+def match(index: Index, a: str, b: str, k: int = 20, *, only_mutual: bool = False) -> Match:
     """The k pairs of cells with the largest cosine, and how much of the images' cosine each accounts for.
 
     With h = unit feature * norm and means over the N and M cells, cos(mean a, mean b) is the sum over all
@@ -18,7 +18,11 @@ def match(index: Index, a: str, b: str, k: int = 20) -> Match:
     first, second = index.image(a), index.image(b)
     cosines = _cells(index, first) @ _cells(index, second).T
     shares = pair_shares(index, first, second)
-    order = np.lexsort((np.arange(cosines.size), -cosines.ravel()))[:k]
+    order = np.lexsort((np.arange(cosines.size), -cosines.ravel()))
+    if only_mutual:
+        order = order[are_mutual(cosines).ravel()[order]]
+    found = len(order)
+    order = order[:k]
     width = index.grid[1]
     pairs = tuple(
         Pair(
@@ -38,7 +42,17 @@ def match(index: Index, a: str, b: str, k: int = 20) -> Match:
         explained=sum(pair.share for pair in pairs),
         is_exact=certificate is not None and certificate.aggregation == "gap",
         pairs=pairs,
+        mutual=found if only_mutual else None,
     )
+
+
+def are_mutual(cosines: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Pairs (N, M) that are the largest of their row and of their column; among equals the first is."""
+    nearest, back = cosines.argmax(axis=1), cosines.argmax(axis=0)
+    mutual = np.zeros(cosines.shape, dtype=np.bool_)
+    rows = np.flatnonzero(back[nearest] == np.arange(len(cosines)))
+    mutual[rows, nearest[rows]] = True
+    return mutual
 
 
 def pair_shares(index: Index, a: int, b: int) -> NDArray[np.float64]:

@@ -64,7 +64,7 @@ def _nearest(
     cells = _candidates(index.faiss, vector, min(k, int(allowed.sum())), allowed)
     cosines = index.vectors(cells) @ vector
     order = np.lexsort((cells, -cosines))[:k]
-    return _describe(index, cells[order], cosines[order])
+    return describe_hits(index, cells[order], cosines[order])
 
 
 def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Any:
@@ -82,7 +82,8 @@ def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: 
     return cells
 
 
-def _describe(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:
+def describe_hits(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:
+    """Cell ids and their cosines as hits, in the same order."""
     facts = index.query(HITS, {"cells": cells.tolist(), "width": index.manifest.cells_per_image})
     found = {int(cell): row for row, cell in enumerate(facts["cell"])}
     hits = []

@@ -10,6 +10,7 @@ from auditor.store.manifest import (
     ShardEntry,
     read_manifest,
 )
+from auditor.store.maps import find_map, save_map
 from auditor.store.shards import (
     Staged,
     promote_staged,
@@ -31,11 +32,13 @@ __all__ = [
     "Staged",
     "check",
     "damaged_shards",
+    "find_map",
     "list_indexes",
     "newest",
     "promote_staged",
     "read_manifest",
     "read_staged",
+    "save_map",
     "staged_names",
     "write_shard",
     "write_staged",

@@ -94,14 +94,21 @@ def write_parquet(path: Path, columns: Columns, schema: Mapping[str, str]) -> No
     unknown = sorted(columns.keys() - schema.keys())
     if unknown:
         raise ValueError(f"{path.name} has no columns {', '.join(unknown)}")
-    rows = len_of(columns[next(iter(schema))])
-    arrays: dict[str, NDArray[Any]] = {"row": np.arange(rows)}
-    chosen = [_feed(arrays, name, kind, columns.get(name)) for name, kind in schema.items()]
     with connect() as connection:
         connection.execute("SET threads = 1")  # the same bytes for the same rows
-        connection.register("columns", arrays)
-        select = f"SELECT {', '.join(chosen)} FROM columns"
+        select = select_columns(connection, "columns", columns, schema)
         connection.execute(f"COPY ({select}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def select_columns(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: Columns, schema: Mapping[str, str]
+) -> str:
+    """Register the columns under a name; the query that gives them the schema's types."""
+    rows = len_of(columns[next(iter(schema))])
+    arrays: dict[str, NDArray[Any]] = {"row": np.arange(rows)}
+    chosen = [_feed(arrays, column, kind, columns.get(column)) for column, kind in schema.items()]
+    connection.register(name, arrays)
+    return f"SELECT {', '.join(chosen)} FROM {name}"
 
 
 def read_parquet(path: Path) -> dict[str, NDArray[Any]]:

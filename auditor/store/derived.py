@@ -17,6 +17,7 @@ from auditor.store.shards import SHARDS
 
 DATABASE = "audit.duckdb"
 VECTORS = "cells.faiss"
+MAP = "map.parquet"  # made when it is asked for, see store/maps.py
 STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.4 reads what 2.0 wrote
 
 
@@ -30,22 +31,26 @@ def build_derived(index: Path, manifest: Manifest) -> dict[str, FileFacts]:
 
 
 def _build_database(path: Path, index: Path, manifest: Manifest) -> None:
-    """Tables images (`usable`: ok and not removed), cells (with `top1`), classes and about."""
     with connect() as connection:
         connection.execute(f"ATTACH {quoted(path)} AS built (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE built")
         images = _source(index, manifest, "images.parquet", IMAGES)
         cells = _source(index, manifest, "cells.parquet", CELLS)
-        connection.execute("CREATE TABLE about AS SELECT ? AS fingerprint", [manifest.fingerprint])
-        connection.execute(
-            "CREATE TABLE images AS SELECT *, "
-            "list_contains(?::INTEGER[], id) AS is_removed, status = 'ok' AND NOT is_removed AS usable "
-            f"FROM {images} ORDER BY id",
-            [list(manifest.removed)],
-        )
-        connection.execute(f"CREATE TABLE cells AS SELECT *, top5[1] AS top1 FROM {cells}")
-        _fill_classes(connection, manifest)
+        create_tables(connection, manifest, images, cells)
         connection.execute("CHECKPOINT built; USE memory; DETACH built")
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection, manifest: Manifest, images: str, cells: str) -> None:
+    """Tables images (`usable`: ok and not removed), cells (with `top1`), classes and about of two sources."""
+    connection.execute("CREATE TABLE about AS SELECT ? AS fingerprint", [manifest.fingerprint])
+    connection.execute(
+        "CREATE TABLE images AS SELECT *, "
+        "list_contains(?::INTEGER[], id) AS is_removed, status = 'ok' AND NOT is_removed AS usable "
+        f"FROM {images} ORDER BY id",
+        [list(manifest.removed)],
+    )
+    connection.execute(f"CREATE TABLE cells AS SELECT *, top5[1] AS top1 FROM {cells}")
+    _fill_classes(connection, manifest)
 
 
 def _source(index: Path, manifest: Manifest, file: str, schema: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -15,11 +15,12 @@ from filelock import FileLock, Timeout
 
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMismatch
 from auditor.store.columns import connect, read_parquet
-from auditor.store.derived import DATABASE, build_derived
-from auditor.store.durable import TEMPORARY, remove_folder
+from auditor.store.derived import DATABASE, MAP, build_derived
+from auditor.store.durable import TEMPORARY, new_file, remove_folder
 from auditor.store.manifest import (
     MANIFEST,
     DroppedShard,
+    FileFacts,
     Manifest,
     ShardEntry,
     has_manifest,
@@ -29,7 +30,7 @@ from auditor.store.manifest import (
 from auditor.store.shards import SHARDS, STAGING
 
 LOCK = ".lock"
-OWN_NAMES = {LOCK, SHARDS, STAGING, "heads", DATABASE, "cells.faiss"}
+OWN_NAMES = {LOCK, SHARDS, STAGING, "heads", DATABASE, "cells.faiss", MAP}
 
 
 class IndexWriter:
@@ -122,9 +123,30 @@ class IndexWriter:
             expected += shard.images
         if expected != self.manifest.images:
             raise IndexDamaged(f"{self.path} lacks images from id {expected} on; go on with: audit index")
-        derived = build_derived(self.path, self.manifest)
+        # a map of these very shards outlives a repair; one of others was forgotten when they changed
+        kept = {
+            name: facts
+            for name, facts in self.manifest.derived.items()
+            if name == MAP and facts.hold_for(self.path / name)
+        }
+        derived = build_derived(self.path, self.manifest) | kept
         self.manifest = replace(self.manifest, derived=derived, is_complete=True)
         self._save()
+
+    def keep(self, name: str, write: Callable[[Path], None]) -> None:
+        """Add a derived file that a question made; the index stays as old as its shards.
+
+        The manifest forgets an older file of this name first: killed half-way, there is none.
+        """
+        others = {known: facts for known, facts in self.manifest.derived.items() if known != name}
+        self._record(others)
+        with new_file(self.path / name) as temporary:
+            write(temporary)
+        self._record(others | {name: FileFacts.of(self.path / name)})
+
+    def _record(self, derived: Mapping[str, FileFacts]) -> None:
+        self.manifest = replace(self.manifest, derived=derived)
+        write_manifest(self.path, self.manifest)
 
     def _change(self, **changes: Any) -> None:
         """Whatever changes makes the derived files stale, so that a kill before `finish` is seen."""
@@ -138,6 +160,8 @@ class IndexWriter:
     def _sweep(self) -> None:
         """Delete what a killed run left: unfinished files and folders, shards that the manifest lacks."""
         known = {shard.name for shard in self.manifest.shards}
+        if MAP not in self.manifest.derived:
+            (self.path / MAP).unlink(missing_ok=True)
         for path in self.path.glob(f"{TEMPORARY}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in (self.path / SHARDS).glob("*"):

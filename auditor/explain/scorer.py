@@ -1,0 +1,66 @@
+"""Indexed images scored again by the model: as they are, or with their foreground under any fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from auditor.build.extract import Extractor
+from auditor.build.load import Loaded, load
+from auditor.build.score import CellScores, summarise
+from auditor.data.shown import unpack_mask
+from auditor.errors import DatasetError
+from auditor.explain.live import reopen
+from auditor.grids import Mask
+from auditor.models.backbone import Grid
+from auditor.records import Dataset, Fill, Foreground, Sample
+from auditor.store import Index
+
+Folds = Sequence[int | None]
+
+
+class Scorer:
+    """The backbone, head and readout that made an index, on loaded images."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.backbone, head = reopen(index)
+        if head is None:
+            raise DatasetError(
+                f"{index.name} has no head, so no cell has a class; index it with --head probe"
+            )
+        self.head = head
+
+    def original(self, loaded: Sequence[Loaded], folds: Folds) -> list[CellScores]:
+        """The unmodified images; `folds` says which of a probe's heads scores each."""
+        return self._score(self._extractor(self.index.manifest.fill).original(loaded), folds)
+
+    def occluded(self, loaded: Sequence[Loaded], folds: Folds, fill: Fill) -> list[CellScores]:
+        """The images with their foreground's pixels filled."""
+        return self._score(self._extractor(fill).occluded(loaded, "without_fg"), folds)
+
+    def _extractor(self, fill: Fill) -> Extractor:
+        options = self.index.manifest.options
+        return Extractor(self.backbone, fill, options["precision"], options["seed"])
+
+    def _score(self, grid: Grid, folds: Folds) -> list[CellScores]:
+        known = [fold for fold in folds if fold is not None]
+        chosen = torch.tensor(known) if len(known) == len(folds) else None
+        is_exact = self.index.manifest.options["readout"] == "exact"
+        cells = self.head.exact(grid, chosen) if is_exact else self.head.scores(grid.features, chosen)
+        return summarise(cells, self.head.image_scores(grid, chosen), [[] for _ in folds])
+
+
+def load_annotated(index: Index, path: str, packed: str) -> Loaded:
+    """An indexed image read again, with the foreground (packed) that the index holds."""
+    alone = Dataset(Path(index.manifest.dataset.root), "indexed", (), ())
+    loaded = load(alone, Sample(path), index.manifest.preprocess)
+    return cover(loaded, unpack_mask(packed)) if loaded.is_ok else loaded
+
+
+def cover(loaded: Loaded, mask: Mask) -> Loaded:
+    """The image with these pixels (S, S) as what an occlusion covers."""
+    return replace(loaded, foreground=Foreground((0,), mask[None]))

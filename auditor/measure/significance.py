@@ -1,0 +1,22 @@
+"""Exact paired tests over images, and the correction for having looked at many classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """McNemar's exact test: were the images that changed as likely to gain as to lose?"""
+    from scipy.stats import binomtest
+
+    changed = gained + lost
+    return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
+
+
+def correct(p_values: Sequence[float | None]) -> list[float | None]:
+    """Benjamini-Hochberg's q-values of those that are tests; None stays None."""
+    from scipy.stats import false_discovery_control
+
+    tested = [p for p in p_values if p is not None]
+    corrected = iter(false_discovery_control(tested) if tested else ())
+    return [None if p is None else float(next(corrected)) for p in p_values]
