@@ -23,8 +23,9 @@ from auditor.build.plan import Request
 from auditor.cli.progress import Bar
 from auditor.errors import IndexDamaged, IndexMismatch
 from auditor.models.heads import load_head
+from auditor.models.train import build_classifier, save_classifier
 from auditor.models.weights import load_backbone
-from auditor.records import VARIANTS, ClassName
+from auditor.records import VARIANTS, ClassName, Preprocess
 from auditor.store import Index
 from auditor.store.check import check
 
@@ -175,6 +176,24 @@ def test_a_live_grid_is_the_stored_one(
     stored, live = ask("grid", "cat/02.png"), ask("grid", "copy.png")
     assert live["labels"][0] == stored["labels"][0]
     assert np.allclose(live["probabilities"][0], stored["probabilities"][0], atol=1e-5)
+
+
+def test_other_weights_are_refused_when_the_model_is_needed_again(
+    dataset: Path, audit: Callable[..., str], ask: Callable[..., Any]
+) -> None:
+    classes, square = [ClassName("cat"), ClassName("dog")], Preprocess(96, 96)
+    for seed in (0, 1):
+        model = build_classifier("test_resnet", 2, {}, seed)
+        save_classifier(
+            Path("net.safetensors"), model, arch="test_resnet", model_args={}, classes=classes,
+            preprocess=square, training={},
+        )  # fmt: skip
+        if seed == 0:
+            audit("index", dataset / "images", "--backbone", "net.safetensors", "--name", "i")
+            shutil.copy(dataset / "images" / "cat" / "02.png", "copy.png")
+            assert ask("grid", "copy.png")["labels"] == ask("grid", "cat/02.png")["labels"]
+    with pytest.raises(IndexMismatch, match="other weights"):
+        audit("grid", "copy.png")
 
 
 def test_the_exact_readout_is_stored_when_asked_for(dataset: Path, audit: Callable[..., str]) -> None:
