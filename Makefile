@@ -22,7 +22,7 @@ demo: $(READY)
 	@echo; echo "Open .demo/reports/scenes-symbols.html"
 
 test: check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .
