@@ -100,8 +100,8 @@ def grids_of_file(index: Index, path: Path) -> ImageGrids:
     backbone, head = reopen(index)
     if head is None:
         raise _headless(index)
-    grid, fold = _extract(backbone, index, path)
-    scores = summarise(head.scores(grid.features, fold), head.image_scores(grid, fold), [[]])[0]
+    grid = _extract(backbone, index, path)
+    scores = summarise(head.scores(grid.features), head.image_scores(grid), [[]])[0]
     labels = scores.top5[:, 0].astype(np.int64).reshape(1, *index.grid)
     probabilities = scores.probabilities[:, 0].astype(np.float64).reshape(1, *index.grid)
     names = {int(label): index.manifest.classes[label].name for label in np.unique(labels)}
@@ -111,15 +111,15 @@ def grids_of_file(index: Index, path: Path) -> ImageGrids:
 def vector_of_file(index: Index, path: Path, row: int, col: int) -> NDArray[np.float32]:
     """The feature (C,) of a cell of an image file that is not indexed."""
     check_cell(row, col, index.grid)
-    grid, _ = _extract(reopen(index)[0], index, path)
+    grid = _extract(reopen(index)[0], index, path)
     vector: NDArray[np.float32] = grid.features[0, row, col].cpu().numpy()
     return vector
 
 
-def _extract(backbone: Backbone, index: Index, path: Path) -> tuple[Grid, None]:
+def _extract(backbone: Backbone, index: Index, path: Path) -> Grid:
     options = index.manifest.options
     extractor = Extractor(backbone, index.manifest.fill, options["precision"], options["seed"])
-    return extractor.original([_load(index, path)]), None
+    return extractor.original([_load(index, path)])
 
 
 def _load(index: Index, path: Path) -> Loaded:
