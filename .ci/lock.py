@@ -1,4 +1,4 @@
-"""Print requirements.lock: exact versions of what is installed here, with the markers that pull each one in."""
+"""Print requirements.lock: exact versions of what is installed here, with the markers that pull them in."""
 
 from __future__ import annotations
 
