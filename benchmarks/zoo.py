@@ -38,8 +38,8 @@ focalnet_tiny_srf 7x7x768; densenet121 7x7x1024; nfnet_f0 6x6x3072; dm_nfnet_f0 
 4x4x384; levit_256d 4x4x512; starnet_s1 7x7x192; twins_svt_small 7x7x512; twins_pcpvt_small 7x7x512;
 mixer_s32_224 7x7x512; gmlp_ti16_224 14x14x128; resmlp_12_224 14x14x384; gcvit_xxtiny 7x7x512;
 mobilevit_xxs 8x8x320; mobilevitv2_050 8x8x256; mvitv2_tiny 7x7x768; sequencer2d_s 16x16x384; dla46_c
-7x7x256; hrnet_w18_small 7x7x2048; dpn48b 7x7x832; inception_v3 6x6x2048; inception_v4 6x6x1536;
-inception_resnet_v2 6x6x1536; legacy_xception 8x8x2048; xception41 8x8x2048; rexnet_100 7x7x1280;
+7x7x256; hrnet_w18_small 7x7x2048; dpn48b 7x7x832; inception_v3 8x8x2048; inception_v4 8x8x1536;
+inception_resnet_v2 8x8x1536; legacy_xception 10x10x2048; xception41 10x10x2048; rexnet_100 7x7x1280;
 visformer_tiny 7x7x384; nest_tiny 14x14x384; cspresnet50 8x8x1024; cspnext_tiny 7x7x384; darknet53
 8x8x1024; tresnet_m 7x7x2048; ese_vovnet19b_dw 7x7x1024; mobileone_s0 7x7x1024; selecsls42 4x4x1280;
 efficientvit_m0 4x4x192; shvit_s1 4x4x320; swiftformer_xs 7x7x220; iformer_t 7x7x256;
@@ -52,9 +52,9 @@ vit_medium_patch16_reg4_gap_256 16x16x512; vit_little_patch16_reg4_gap_256 16x16
 vit_wee_patch16_reg1_gap_256 16x16x256; vit_relpos_small_patch16_224 14x14x384; vit_base_patch16_rpn_224
 14x14x768; beit_base_patch16_224 14x14x768; beitv2_base_patch16_224 14x14x768; eva02_tiny_patch14_224
 16x16x192; davit_tiny 7x7x768; hiera_tiny_224 7x7x768; edgenext_xx_small 8x8x168; poolformer_s12
-7x7x512; poolformerv2_s12 7x7x512; tiny_vit_5m_224 7x7x320; rdnet_tiny 7x7x1040; csatv2 4x4x386;
-naflexvit_base_patch16_gap 16x16x768; vitamin_small_224 14x14x384; sam2_hiera_tiny 8x8x768;
-gemma4_vit_167m 16x16x768; qwen3_vit_88m 16x16x768
+7x7x512; poolformerv2_s12 7x7x512; tiny_vit_5m_224 7x7x320; rdnet_tiny 7x7x1040; csatv2 8x8x386;
+naflexvit_base_patch16_gap 24x24x768; vitamin_small_224 14x14x384; sam2_hiera_tiny 28x28x768;
+gemma4_vit_167m 48x48x768; qwen3_vit_88m 48x48x768
 """
 TAYLOR = """
 mobilenetv3_small_050 7x7x288; mobilenetv4_conv_small 7x7x960; mobilenetv4_hybrid_medium 8x8x960;
@@ -66,7 +66,7 @@ efficientvit_b0 7x7x1024; efficientvit_l1 7x7x3072; lowformer_b0 7x7x1536; cpubo
 """
 ATTENTION = """
 vit_base_patch16_siglip_224 14x14x768; vit_so150m_patch16_reg4_map_256 16x16x896;
-vit_pe_core_tiny_patch16_384 24x24x192; naflexvit_base_patch16_map 16x16x768;
+vit_pe_core_tiny_patch16_384 24x24x192; naflexvit_base_patch16_map 24x24x768;
 vit_base_patch16_siglip_512 32x32x768; vit_large_patch16_siglip_256 16x16x1024
 """
 POINTWISE_ONLY = """

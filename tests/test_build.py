@@ -72,13 +72,16 @@ def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str])
     backbone = load_backbone("timm/test_resnet", weights="random:0", size=96)
     head = load_head(Path("indexes/i/heads/probe.safetensors"), backbone)
     mean, std = (torch.tensor(v)[:, None, None] for v in (backbone.preprocess.mean, backbone.preprocess.std))
+    # Features are rounded to fp16 before the probe scores them: 2 ** -11 of a logit's largest possible size.
+    slack = 1e-4 + float(head.weight.norm(dim=-1).max()) * 2**-11
+    assert slack < 0.1
     with Index.open(Path("indexes/i")) as index:
         side, (height, width) = 96, index.grid
         rows = index.query("SELECT id, path, fold, labels FROM images ORDER BY id")
         for image, path, fold, labels in zip(*(column.tolist() for column in rows.values()), strict=True):
             number = int(Path(path).stem)
             # shorter side 90 -> 110 = round(96 * 256 / 224), longer 120 -> int(146.67)
-            photo = Image.open(dataset / "images" / path).resize((146, 110), Image.Resampling.BICUBIC)
+            photo = Image.open(dataset / "images" / path).resize((146, 110), Image.Resampling.BILINEAR)
             photo = photo.crop((25, 7, 121, 103))
             x = (torch.from_numpy(np.array(photo)).permute(2, 0, 1).float() / 255 - mean) / std
             covered = torch.zeros(side, side, dtype=torch.bool)
@@ -95,9 +98,9 @@ def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str])
                     z = head.weight[fold] @ (h / h.norm()) + head.bias[fold]
                     p = z.softmax(0).detach()
                     assert int(cells["top5"][cell][0]) == int(z.argmax())
-                    assert cells["top5_p"][cell][0] == pytest.approx(float(p.max()), abs=5e-3)
-                    assert cells["entropy"][cell] == pytest.approx(float(-(p * p.log()).sum()), abs=2e-3)
-                    assert cells["target_logit"][cell][0] == pytest.approx(float(z[labels[0]]), abs=2e-2)
+                    assert cells["top5_p"][cell][0] == pytest.approx(float(p.max()), abs=slack)
+                    assert cells["entropy"][cell] == pytest.approx(float(-(p * p.log()).sum()), abs=slack)
+                    assert cells["target_logit"][cell][0] == pytest.approx(float(z[labels[0]]), abs=slack)
                     block = covered[
                         cell // width * side // height : (cell // width + 1) * side // height,
                         cell % width * side // width : (cell % width + 1) * side // width,
@@ -105,7 +108,7 @@ def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str])
                     assert bool(cells["foreground"][cell]) == bool(block.any())
                     if variant == 0:
                         stored = index.features(image)[cell // width, cell % width]
-                        assert np.allclose(stored, (h / h.norm()).numpy(), atol=1e-3)
+                        assert np.allclose(stored, (h / h.norm()).numpy(), atol=2**-11)
 
 
 def test_new_images_are_added_and_vanished_ones_marked(dataset: Path, ask: Callable[..., Any]) -> None:
