@@ -1,4 +1,4 @@
-"""Every metric of DESIGN section 4 again, as plain loops over images and cells, from the definitions.
+"""Every metric of the README again, as plain loops over images and cells, from the definitions.
 
 Slow on purpose and independent of the SQL: it sees the images as the test made them, never an index.
 """
