@@ -123,9 +123,10 @@ class Build:
         """Everything that is left to do; safe to kill at any point."""
         before = self.writer.manifest
         self._drop_damaged()
-        todo = list(self._todo())
+        indexed = self._indexed()
+        todo = list(self._todo(indexed))
         left = sum(len(task.samples) for task in todo)
-        self._mark_removed()
+        self._mark_removed(indexed)
         if not left and before.is_complete and self.writer.manifest == before:
             self.watch.say("nothing is new")
             return
@@ -143,13 +144,13 @@ class Build:
 
     # ------------------------------------------------------------------------------------- what is left
 
-    def _todo(self) -> Iterator[Task]:
+    def _todo(self, indexed: Mapping[int, str]) -> Iterator[Task]:
         """Shards to write: those that were dropped as damaged, then the new images."""
         by_path = {sample.path: sample for sample in self.dataset.samples}
         for lost in self.writer.manifest.dropped:
             yield Task(lost.name, lost.first, [by_path.get(path, Sample(path)) for path in lost.paths])
         lost_paths = {path for lost in self.writer.manifest.dropped for path in lost.paths}
-        known = lost_paths.union(self._indexed().values())
+        known = lost_paths.union(indexed.values())
         new = iter([sample for sample in self.dataset.samples if sample.path not in known])
         first = self.writer.manifest.images
         while samples := list(islice(new, self.shard_images)):
@@ -172,8 +173,8 @@ class Build:
             self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
             self.writer.drop(*damaged)
 
-    def _mark_removed(self) -> None:
-        gone = {image for image, path in self._indexed().items() if not (self.dataset.root / path).exists()}
+    def _mark_removed(self, indexed: Mapping[int, str]) -> None:
+        gone = {image for image, path in indexed.items() if not (self.dataset.root / path).exists()}
         if gone != set(self.writer.manifest.removed):
             self.watch.say(f"{len(gone)} indexed images are gone from the dataset and marked as removed")
             self.writer.mark_removed(gone)
