@@ -158,6 +158,19 @@ def test_delta_is_in_points_and_the_certificate_in_words():
     assert "3.1e-07" in text
 
 
+def test_the_readouts_of_several_indexes_stand_side_by_side():
+    token = Certificate("token", "linear", "pointwise-only", 0.71, None, None, 8)
+    rows = [
+        metrics("fc"),
+        replace(metrics("cls"), certificate=token),
+        replace(metrics("old"), certificate=None),
+    ]
+    found = [line.split() for line in shown(rows, 120).splitlines()]
+    assert ["fc", "gap", "linear", "exact", "3.1e-07", "linear", "3.1e-07"] in found
+    assert ["cls", "token", "linear", "pointwise-only", "7.1e-01", "–", "–"] in found
+    assert ["old", *["–"] * 6] in found
+
+
 def test_a_narrow_terminal_gets_metrics_in_rows_with_their_counts():
     rows = [line.split() for line in shown([metrics()], 80).splitlines()]
     assert ["BG", "Act.", "36.8", "12345/33544"] in rows

@@ -1,36 +1,28 @@
-"""Composes the report's page from the answers of one index."""
+"""Composes the report: which questions the index is asked, in which order, and why some go unanswered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
-from auditor.cli.pictures import find_similar, grid_picture, match_picture, similar_picture, variants_picture
+from auditor.cli import live_sections as live
+from auditor.cli import stored_sections as stored
 from auditor.cli.progress import Bar
-from auditor.errors import DatasetError
-from auditor.grids import parse_cell
-from auditor.measure.context import class_detail, context
-from auditor.measure.images import grids_of
-from auditor.measure.metrics import metrics
-from auditor.records import ImageGrids
-from auditor.report.draw import figure
-from auditor.report.sections import Figure, Page, Section
-from auditor.search.match import match
+from auditor.cli.stored_sections import Part, write_command
+from auditor.errors import AuditError
+from auditor.report.sections import Page, Section
 from auditor.store import Index
 
-SHOWN = 3  # images of a class, each in all variants
 
-
-def compose(index: Index, *, patches: Sequence[str], classes: int, images: int, bar: Bar) -> Page:
-    """Everything that the index can answer by itself, in the order of the paper."""
-    parts: list[Callable[[], Iterator[Section]]] = []
-    if index.manifest.head.name != "none":
-        parts += [lambda: _numbers(index, classes), lambda: _grids(index, images)]
-    parts += [lambda: _similar(index, patches), lambda: _match(index)]
+def compose(
+    index: Index, *, patches: Sequence[str], classes: int, images: int, is_live: bool, bar: Bar
+) -> Page:
+    """Everything that the index can answer, in the order of the paper; what it cannot becomes a note."""
+    parts = dict(_parts(index, patches, classes, images, is_live))
     bar.start("sections", len(parts))
     sections: list[Section] = []
-    for part in parts:
-        sections += part()
+    notes: list[str] = []
+    for name, part in parts.items():
+        _ask(name, part, sections, notes)
         bar.advance(1)
     manifest = index.manifest
     return Page(
@@ -38,10 +30,65 @@ def compose(index: Index, *, patches: Sequence[str], classes: int, images: int, 
         facts=_facts(index),
         certificate=manifest.certificate,
         sections=tuple(sections),
-        notes=manifest.dataset.notes + _left_out(index),
+        notes=(*notes, *manifest.dataset.notes, *_left_out(index)),
         versions=tuple(manifest.versions.items()),
-        command=f"audit report --index {index.name}",
+        command=_command(index, patches, classes, images, is_live),
     )
+
+
+def _ask(name: str, part: Part, sections: list[Section], notes: list[str]) -> None:
+    """Add what a part answers, and the reason where it cannot go on."""
+    before = len(sections)
+    try:
+        for answer in part:
+            if isinstance(answer, Section):
+                sections.append(answer)
+            else:
+                notes.append(answer)
+    except AuditError as reason:
+        notes.append(f"{name} {'left out' if len(sections) == before else 'incomplete'}: {reason}")
+
+
+def _parts(
+    index: Index, patches: Sequence[str], classes: int, images: int, is_live: bool
+) -> Iterator[tuple[str, Part]]:
+    """The questions by name, in the order of the paper's figures and tables."""
+    similar = list(stored.tell_similar(index, patches))  # at once: a wrong cell is the user's error, no note
+    has_head = index.manifest.head.name != "none"
+    subject = live.find_subject(index) if is_live and has_head else None
+    if has_head:
+        yield from _class_parts(index, classes, images, subject)
+    elif is_live:
+        yield "Live", iter([f"--live asks about classes, and {index.name} has no head; use --head probe"])
+    yield "Correspondence", stored.tell_match(index)
+    yield "Map", stored.tell_map(index)
+    yield "Similar cells", iter(similar)
+    if subject is not None:
+        yield "Attack", live.tell_attack(index, subject)
+    if has_head:
+        yield "Pooling rules", stored.tell_pooling(index)
+
+
+def _class_parts(
+    index: Index, classes: int, images: int, subject: live.Subject | None
+) -> Iterator[tuple[str, Part]]:
+    """Up to Figure 8 of the paper: everything is about classes."""
+    yield "Metrics", stored.tell_metrics(index)
+    yield "Prediction grids", stored.tell_grids(index, images)
+    yield "Context dependence", stored.tell_context(index, classes)
+    if subject is not None:
+        yield "One image occluded and inpainted", live.tell_image_context(index, subject)
+        yield "Delta under other fills", live.tell_fills(index, subject)
+    yield "Thresholds", stored.tell_thresholds(index)
+    yield "Class maps", stored.tell_class_maps(index)
+    if subject is not None:
+        yield "Relevance", live.tell_relevance(index, subject)
+
+
+def _command(index: Index, patches: Sequence[str], classes: int, images: int, is_live: bool) -> str:
+    cells = [word for patch in patches for word in ("--patch", patch)]
+    counts = ("--classes", str(classes), "--images", str(images))
+    return write_command(index, "report", *cells, *counts, *(["--live"] if is_live else []))
 
 
 def _facts(index: Index) -> tuple[tuple[str, str], ...]:
@@ -78,57 +125,3 @@ def _left_out(index: Index) -> tuple[str, ...]:
         f"{n} images are {status}, for example {path}: {error}"
         for status, n, path, error in zip(*columns, strict=True)
     )
-
-
-def _numbers(index: Index, classes: int) -> Iterator[Section]:
-    yield Section((metrics(index),), f"audit metrics --index {index.name}")
-    if len(index.manifest.variants) == 1:
-        return
-    by_delta, by_background = context(index), context(index, by="bg_act_wo_fg")
-    yield Section(by_delta, f"audit context --index {index.name}")
-    yield Section(by_background, f"audit context --index {index.name} --by bg_act_wo_fg")
-    ranked = chain.from_iterable(zip(by_background.rows, by_delta.rows, strict=True))
-    for label in list(dict.fromkeys(row.label for row in ranked))[:classes]:
-        detail = class_detail(index, label, limit=SHOWN)
-        figures = tuple(_variants(index, grids) for grids in detail.images)
-        yield Section(detail, f"audit context --index {index.name} --class {label}", figures)
-
-
-def _variants(index: Index, grids: ImageGrids) -> Figure:
-    caption = f"{grids.path}: the class predicted in every cell, original and occluded (Figure 2)"
-    return figure(variants_picture(index, grids), caption, caption)
-
-
-def _grids(index: Index, count: int) -> Iterator[Section]:
-    """Images spread evenly over the index."""
-    usable = index.query("SELECT id FROM images WHERE usable ORDER BY id")["id"].tolist()
-    for image in usable[:: max(1, len(usable) // max(1, count))][:count]:
-        grids = grids_of(index, image)
-        caption = f"{grids.path}: the class predicted in every cell (Figure 0)"
-        command = f"audit grid --index {index.name} {grids.path}"
-        yield Section(grids, command, (figure(grid_picture(index, grids), caption, caption),))
-
-
-def _similar(index: Index, patches: Sequence[str]) -> Iterator[Section]:
-    for patch in patches:
-        image, row, col = parse_cell(patch)
-        found = find_similar(index, image, row, col, 20, True)
-        caption = f"The cells most similar to {patch} in other images"
-        command = f"audit similar --index {index.name} --others --patch {patch}"
-        yield Section(found, command, (figure(similar_picture(index, found), caption, caption),))
-
-
-def _match(index: Index) -> Iterator[Section]:
-    """The two images of the commonest class that has two, as an example of a correspondence."""
-    pairs = index.query(
-        "SELECT list(path ORDER BY id)[:2] AS pair FROM images WHERE usable AND label IS NOT NULL "
-        "GROUP BY label HAVING count(*) > 1 ORDER BY count(*) DESC, label LIMIT 1"
-    )["pair"]
-    for a, b in pairs.tolist():
-        try:
-            found = match(index, a, b)
-            drawn = match_picture(index, found)
-        except DatasetError:
-            return  # the images are gone; the rest of the page does not need them
-        caption = f"Corresponding cells of {a} and {b} (Figure 9)"
-        yield Section(found, f"audit match --index {index.name} {a} {b}", (figure(drawn, caption, caption),))

@@ -21,9 +21,15 @@ def report(
     ] = None,
     classes: Annotated[int, typer.Option(min=0, help="Classes to show image by image.")] = 3,
     images: Annotated[int, typer.Option(min=0, help="Prediction grids to show.")] = 4,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also what needs the backbone again, for one image; takes a minute."),
+    ] = False,
     index: IndexName = None,
 ) -> None:
-    """Write one self-contained HTML page: metrics, context, classes, grids, similar cells, a match.
+    """Write one self-contained HTML page of what the index answers, in the order of the paper.
+
+    With --live also one image occluded, inpainted, explained and attacked, and its class under other fills.
 
     Example: audit report --patch img.jpg:3,4
     """
@@ -33,7 +39,7 @@ def report(
     with open_index(index) as opened:
         path = out or REPORTS / f"{opened.name}.html"
         with Bar("sections") as bar:
-            page = compose(opened, patches=patch or [], classes=classes, images=images, bar=bar)
+            page = compose(opened, patches=patch or [], classes=classes, images=images, is_live=live, bar=bar)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_page(path, page)
     console().print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)

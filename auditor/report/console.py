@@ -58,6 +58,7 @@ from auditor.report.tables import (
     tabulate_context,
     tabulate_indexes,
     tabulate_metrics,
+    tabulate_readouts,
     turn,
     unstack,
 )
@@ -91,8 +92,10 @@ def _show_metrics(rows: Sequence[Metrics], console: Console) -> None:
     table = tabulate_metrics(rows)
     fits = len(_blocks(table, console.width)) == 1
     _print_table(table if fits else unstack(turn(table)), console)
-    for row in rows:
-        _print_line(f"{row.index}: {certify(row.certificate)}", console)
+    if len(rows) > 1:
+        _print_table(tabulate_readouts(rows), console)
+    else:
+        _print_line(f"{rows[0].index}: {certify(rows[0].certificate)}", console)
 
 
 def _show_probe(probe: Probe, console: Console) -> None:

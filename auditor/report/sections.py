@@ -22,7 +22,7 @@ class Figure:
 class Section:
     """One question of the report: the record that answers it, the command that asked it, its drawings.
 
-    `record` is a tuple of Metrics, a ContextTable, ClassDetail, Similar, Match or ImageGrids.
+    `record` is a tuple of Metrics, or any one record that has a view in report/views.py.
     """
 
     record: Any

@@ -144,6 +144,27 @@ def tabulate_metrics(rows: Sequence[Metrics]) -> Table:
     return Table(caption, columns_of("Index", "|".join(kept)), body, tuple(_present_notes(rows)))
 
 
+def tabulate_readouts(rows: Sequence[Metrics]) -> Table:
+    """Table 6: what the head of each index is, and how far its cells are from adding up to the image."""
+    columns = (
+        *columns_of("Index|Aggregation|Head|Verdict", "Pointwise error"),
+        *columns_of("Exact readout", "Exact error"),
+    )
+    return Table("Readouts", columns, tuple(_readout(row) for row in rows))
+
+
+def _readout(row: Metrics) -> tuple[Entry, ...]:
+    found = row.certificate
+    if found is None:
+        return (Entry(row.index), *[Entry(NO_DATA)] * 6)
+    errors = (
+        NO_DATA if error is None else f"{error:.1e}" for error in (found.pointwise_error, found.exact_error)
+    )
+    pointwise, exact = (Entry(error) for error in errors)
+    words = [Entry(text) for text in (found.aggregation, found.head, found.verdict)]
+    return (Entry(row.index), *words, pointwise, Entry(found.exact_readout or NO_DATA), exact)
+
+
 def _present_notes(rows: Sequence[Metrics]) -> Iterator[str]:
     for row in rows:
         if row.present is not None:

@@ -1,0 +1,283 @@
+"""What `audit report` asks: every section is the answer of its own command, and what fails becomes a note."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_audit
+
+from auditor.cli.page import compose
+from auditor.cli.progress import Bar
+from auditor.errors import AuditError, CellError
+from auditor.records import (
+    Attack,
+    CellMap,
+    ClassDetail,
+    ClassMaps,
+    ContextTable,
+    FillTable,
+    ImageContext,
+    ImageGrids,
+    Match,
+    Metrics,
+    Pooling,
+    Relevance,
+    Similar,
+    Thresholds,
+)
+from auditor.report.page import write_page
+from auditor.report.sections import Page, Section
+from auditor.report.write import as_json
+from auditor.store import Index, save_map
+
+STORED = [
+    *(Metrics, ImageGrids, ContextTable, ContextTable, ClassDetail, Thresholds),
+    *(ClassMaps, Match, CellMap, Similar, Pooling),
+]
+LIVE = [
+    *(Metrics, ImageGrids, ContextTable, ContextTable, ClassDetail, ImageContext, FillTable, Thresholds),
+    *(ClassMaps, Relevance, Match, CellMap, Similar, Attack, Pooling),
+]
+NAME = "scenes-symbols"
+
+
+def page_of(path: Path, *, patches: tuple[str, ...] = (), is_live: bool = False) -> Page:
+    with Index.open(path) as index, Bar(quiet=True) as bar:
+        return compose(index, patches=patches, classes=1, images=1, is_live=is_live, bar=bar)
+
+
+def kinds(page: Page) -> list[type]:
+    return [type(s.record[0] if isinstance(s.record, tuple) else s.record) for s in page.sections]
+
+
+def draw_places(index: Index) -> None:
+    """A map of any places, since UMAP takes a minute and is tested elsewhere."""
+    rng = np.random.default_rng(0)
+    width, images = index.manifest.cells_per_image, index.manifest.images
+    cells = np.arange(images * width)
+    save_map(
+        index,
+        {
+            "image": cells // width,
+            "cell": cells % width,
+            "x": rng.normal(size=len(cells)).astype(np.float32),
+            "y": rng.normal(size=len(cells)).astype(np.float32),
+            "cluster": cells % 3,
+            "is_sampled": cells % 2 == 0,
+            "sample": np.full(len(cells), 321),
+            "seed": np.full(len(cells), 5),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working directory is one of this module's own, with the demo's index and a map in it."""
+    own = tmp_path_factory.mktemp("report") / "demo"
+    shutil.copytree(demo_folder, own)
+    with Index.open(own / "indexes" / NAME) as index:
+        draw_places(index)
+    before = Path.cwd()
+    os.chdir(own)
+    yield own
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def live(folder: Path) -> Page:
+    pytest.importorskip("zennit", reason="zennit, which relevance needs, is not installed")
+    return page_of(folder / "indexes" / NAME, patches=("images/000000.png:0,6",), is_live=True)
+
+
+def test_sections_come_in_the_order_of_the_paper(folder: Path, live: Page) -> None:
+    stored = page_of(folder / "indexes" / NAME, patches=("images/000000.png:0,6",))
+    assert kinds(stored) == STORED
+    assert kinds(live) == LIVE
+    with Index.open(folder / "indexes" / NAME) as index:
+        assert live.notes == index.manifest.dataset.notes
+
+
+@pytest.mark.parametrize("number", range(len(LIVE)), ids=[kind.__name__ for kind in LIVE])
+def test_every_command_gives_the_record_of_its_section(
+    number: int, live: Page, audit: Callable[..., str]
+) -> None:
+    section = live.sections[number]
+    said = audit(*shlex.split(section.command)[1:], "--json")
+    assert json.loads(said) == json.loads(as_json(section.record))
+
+
+def test_every_section_but_tables_has_a_picture_with_a_caption(live: Page) -> None:
+    bare = {Metrics, ContextTable, Pooling}
+    for kind, section in zip(kinds(live), live.sections, strict=True):
+        assert bool(section.figures) == (kind not in bare), kind
+        assert all(figure.caption and figure.alt for figure in section.figures)
+
+
+class Sections(HTMLParser):
+    """The text of every section, and its heading."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.headings: list[str] = []
+        self._tag = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._tag = tag
+        if tag == "section":
+            self.texts.append("")
+            self.headings.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.texts:
+            self.texts[-1] += f"{data} "
+            self.headings[-1] += data if self._tag == "h2" else ""
+
+
+@pytest.fixture(scope="module")
+def shown(live: Page, tmp_path_factory: pytest.TempPathFactory) -> Sections:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    write_page(path, live)
+    return Sections(path.read_text("utf-8"))
+
+
+def counts(record: object) -> Iterator[tuple[int, int]]:
+    """Every rate in a record's JSON."""
+    match record:
+        case {"hits": int(hits), "total": int(total)}:
+            yield hits, total
+        case dict():
+            for value in record.values():
+                yield from counts(value)
+        case list():
+            for value in record:
+                yield from counts(value)
+
+
+@pytest.mark.parametrize("kind", [Metrics, ContextTable, FillTable, Pooling])
+def test_the_page_shows_the_counts_of_the_json(
+    kind: type, live: Page, shown: Sections, audit: Callable[..., str]
+) -> None:
+    number = LIVE.index(kind)
+    record = json.loads(audit(*shlex.split(live.sections[number].command)[1:], "--json"))
+    expected = {f"{hits}/{total}" for hits, total in counts(record) if total}
+    assert len(expected) > 3
+    words = set(shown.texts[number].replace(",", "").split())
+    assert expected - words <= ({f"{record['agreement']['hits']}/160"} if kind is Pooling else set())
+
+
+def test_headings_differ_and_say_by_what_classes_are_ranked(shown: Sections) -> None:
+    assert len(set(shown.headings)) == len(shown.headings)
+    ranked = [heading for heading in shown.headings if heading.startswith("Context dependence")]
+    assert ["Delta" in heading for heading in ranked] == [True, False]
+    assert ["BG Act. (w/o FG)" in heading for heading in ranked] == [False, True]
+
+
+def test_a_report_with_a_map_loads_no_heavy_library(folder: Path) -> None:
+    script = (
+        "import sys\nfrom auditor.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "print(sorted({'torch', 'timm', 'open_clip', 'umap'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script, "report", "--out", "plain.html"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "Map of all cells" in (folder / "plain.html").read_text("utf-8")
+
+
+def test_the_page_names_the_command_that_writes_it(folder: Path, live: Page) -> None:
+    assert live.command == (
+        f"audit report --index {NAME} --patch images/000000.png:0,6 --classes 1 --images 1 --live"
+    )
+    run_audit(*shlex.split(live.command)[1:], "--out", "again.html")
+    write_page(folder / "first.html", live)
+    assert (folder / "again.html").read_bytes() == (folder / "first.html").read_bytes()
+
+
+# ------------------------------------------------------------------------------------- what fails
+
+
+@pytest.fixture
+def bare(folder: Path) -> Path:
+    """An index of images without labels or annotations."""
+    if not (folder / "indexes" / "bare").exists():
+        shutil.copytree("scenes/images", "photos")
+        run_audit("index", "photos", "--name", "bare", "--limit", "12")
+    return folder / "indexes" / "bare"
+
+
+def test_what_needs_annotations_becomes_a_note(bare: Path) -> None:
+    page = page_of(bare, is_live=True)
+    assert kinds(page) == [Metrics, ImageGrids, ClassMaps, Relevance, Attack, Pooling]
+    reasons = {
+        "Context dependence left out: bare has no background to compare",
+        "One image occluded and inpainted left out: 000000.png has no annotated foreground",
+        "Delta under other fills left out: bare has no image",
+        "Thresholds left out: nothing is annotated in bare",
+        "The map is not on this page until there is one; make it with: audit map --index bare",
+    }
+    for reason in reasons:
+        assert [note for note in page.notes if note.startswith(reason)], (reason, page.notes)
+
+
+def test_a_head_that_is_not_affine_is_not_asked_for_all_scores(folder: Path, bare: Path) -> None:
+    small = ("--weights", "random:0", "--size", "160", "--limit", "6")
+    run_audit("index", "scenes", "--backbone", "timm/test_convnext", *small, "--name", "curved")
+    page = page_of(folder / "indexes" / "curved", is_live=True)
+    assert not {ClassMaps, Pooling, Relevance} & set(kinds(page))
+    for name in ("Class maps", "Pooling rules"):
+        (note,) = [note for note in page.notes if note.startswith(f"{name} left out: ")]
+        assert "not affine" in note
+    assert [note for note in page.notes if note.startswith("Relevance left out: ")]
+
+
+def test_without_a_head_only_features_speak(folder: Path) -> None:
+    run_audit("index", "scenes", "--head", "none", "--name", "headless", "--limit", "40")
+    page = page_of(folder / "indexes" / "headless", patches=("images/000003.png:0,6",), is_live=True)
+    assert kinds(page) == [Similar]
+    assert [note for note in page.notes if note.startswith("--live asks about classes")]
+
+
+def test_images_that_are_gone_leave_the_tables(folder: Path, tmp_path: Path) -> None:
+    scenes = tmp_path / "scenes"
+    shutil.copytree("scenes", scenes)
+    run_audit("index", scenes, "--name", "gone", "--limit", "30")
+    shutil.rmtree(scenes)
+    page = page_of(folder / "indexes" / "gone")
+    assert kinds(page) == [Metrics, ContextTable, ContextTable, Thresholds, Pooling]
+    assert [note for note in page.notes if note.startswith("Context dependence incomplete: ")]
+
+
+def test_a_cell_that_the_user_names_must_be_there(folder: Path) -> None:
+    with pytest.raises(CellError):
+        page_of(folder / "indexes" / NAME, patches=("nothing.png:0,0",))
+    with pytest.raises(AuditError):
+        page_of(folder / "indexes" / NAME, patches=("images/000000.png:99,0",))
+
+
+def test_names_of_images_survive_the_shell(folder: Path, tmp_path: Path) -> None:
+    """An index outside indexes/, of an image whose name a shell would take apart."""
+    images = tmp_path / "odd images"
+    images.mkdir()
+    for number, name in enumerate(["a b.png", "$(c);'d'.png"]):
+        shutil.copy(sorted(Path("scenes/images").glob("*.png"))[number], images / name)
+    run_audit("index", images, "--name", "odd")
+    away = shutil.move(folder / "indexes" / "odd", tmp_path / "my index")
+    for section in page_of(Path(away)).sections:
+        check(section)
+
+
+def check(section: Section) -> None:
+    """The command runs as a shell would split it."""
+    run_audit(*shlex.split(section.command)[1:], "--json")
