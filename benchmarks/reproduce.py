@@ -1,6 +1,7 @@
 """The paper's tables beside ours, wherever the data and the weights are at hand.
 
-    python benchmarks/reproduce.py synthetic --scenes 300000 --arch resnet10t --size 112
+    python benchmarks/reproduce.py synthetic --arch resnet18
+    python benchmarks/reproduce.py synthetic --arch resnet10t --size 112 --scenes 300000 --epochs 1 --batch 64
     python benchmarks/reproduce.py table1 --imagenet VAL --boxes XML
     python benchmarks/reproduce.py table2 --imagenet-a DIR
     python benchmarks/reproduce.py table3 --coco VAL --annotations JSON --train TRAIN --train-annotations JSON
@@ -21,14 +22,19 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from auditor.build.examples import SceneExamples
 from auditor.build.index import build_index
 from auditor.build.plan import Request
 from auditor.build.probing import probe
-from auditor.build.training import TrainingRequest, train_on_scenes
+from auditor.build.training import TrainingRequest, train, validate
 from auditor.cli.progress import Bar
-from auditor.data.synth import Recipe, render_image, sample_scene, write_scenes
+from auditor.data.synth import Recipe as SceneRecipe
+from auditor.data.synth import write_scenes
 from auditor.errors import BackboneError
 from auditor.measure import metrics
+from auditor.models.backbone import Backbone
+from auditor.models.train import TrainedHead
+from auditor.models.weights import load_backbone
 from auditor.records import Metrics, Rate
 from auditor.store import Index
 
@@ -150,36 +156,75 @@ def table3(coco: Folder, annotations: File, train: Folder, train_annotations: Fi
 
 @app.command()
 def synthetic(
-    scenes: int = 300_000, arch: str = "resnet10t", size: int = 112, batch: int = 64, rate: float = 0.1
+    arch: str = "resnet18",
+    head: TrainedHead = "fc",
+    scenes: int = 500_000,
+    size: int = 224,
+    epochs: int = 100,
+    batch: int = 512,
+    rate: float | None = None,
+    held_out: int = 5_000,
 ) -> None:
     """4.4: image accuracy near E[1/n] = 26.1 %, Loc. of 94 % (ResNet-18) and 63 % (ViT-S/32) in the paper."""
-    folder, recipe = Path("scenes") / f"{scenes}", Recipe(seed=0)
-    for _ in write_scenes(folder, recipe, scenes, recipe_only=True):
+    folder = Path("scenes") / f"{scenes}"
+    for _ in write_scenes(folder, SceneRecipe(seed=0), scenes, recipe_only=True):
         pass
     device = "cuda" if torch.cuda.is_available() else "cpu"
     args = {"output_stride": 16} if arch.startswith("resnet") and size < 224 else {}
-    request = TrainingRequest(arch, args, size, 1, batch, "sgd", rate, 1e-4, 0, device, 1)
-    out, started = folder.with_suffix(".safetensors"), time.monotonic()
+    request = TrainingRequest(
+        arch, head, args, size=size, epochs=epochs, batch=batch, rate=rate, device=device
+    )
+    out, started = folder.with_name(f"{scenes}-{arch}-{head}-{size}.safetensors"), time.monotonic()
     with Bar("steps", 1) as bar:
-        found = train_on_scenes(
+        train(
             folder,
             out,
             request,
             on_step=lambda p: bar.at(p.step, p.steps, f"steps, loss {p.loss:.3f}"),
-            on_validation=lambda v: bar.say("validated"),
+            on_validation=lambda v: bar.say(f"epoch {v.epoch + 1}: Loc. {percent(v.loc)}"),
+            say=bar.say,
         )
     hours = (time.monotonic() - started) / 3600
+    report(SceneExamples(SceneRecipe(seed=0), scenes, size), out, held_out)
     print(f"{device}, {platform.machine()}, {torch.get_num_threads()} threads, {hours:.2f} hours")
-    print(f"{arch} at {size} px, {scenes} scenes, {draw_time(recipe):.2f} ms to draw one")
+
+
+@app.command()
+def evaluate(weights: Path, scenes: int = 500_000, held_out: int = 5_000) -> None:
+    """The numbers of weights that `synthetic` or `audit train` left, on scenes after the training ones."""
+    size = load_backbone(str(weights)).preprocess.crop
+    report(SceneExamples(SceneRecipe(seed=0), scenes, size), weights, held_out)
+
+
+def report(examples: SceneExamples, weights: Path, held_out: int) -> None:
+    """Validation on unseen scenes, and what drawing costs beside a step of the model."""
+    backbone = load_backbone(str(weights))
+    found = validate(backbone, examples.held_out(scenes=held_out), 0)
+    print(f"{weights.name}, grid {backbone.grid}: {held_out} scenes after the first {examples.images}")
     print(f"image accuracy {percent(found.accuracy)} (26.1), Loc. {percent(found.loc)} (94.0, 63.0)")
+    print(f"{draw_time(examples):.2f} ms to draw a scene, {step_time(backbone):.2f} ms an image of a step")
 
 
-def draw_time(recipe: Recipe, scenes: int = 500) -> float:
-    """Milliseconds to sample and draw a scene."""
-    started = time.monotonic()
+def draw_time(examples: SceneExamples, scenes: int = 500) -> float:
+    """Milliseconds to sample, draw and normalise a scene."""
+    images, started = examples.epoch(0), time.monotonic()
     for number in range(scenes):
-        render_image(sample_scene(recipe, number))
+        images[number]
     return 1000 * (time.monotonic() - started) / scenes
+
+
+def step_time(backbone: Backbone, batch: int = 64) -> float:
+    """Milliseconds per image of a forward and backward pass, as in training."""
+    model, crop = backbone.anatomy.tower.module.train(), backbone.preprocess.crop
+    images = torch.randn(batch, 3, crop, crop, device=backbone.device)
+    times = []
+    for _ in range(4):
+        started = time.monotonic()
+        with torch.autocast(backbone.device.type, dtype=torch.bfloat16):
+            loss = model(images).square().mean()
+        loss.backward()
+        times.append(time.monotonic() - started)
+    return 1000 * min(times) / batch
 
 
 if __name__ == "__main__":

@@ -1,199 +1,214 @@
-"""Scenes into a classifier: what `audit train` runs (paper 4.4, A.2)."""
+"""Labelled images into a classifier: what `audit train` runs (paper 4.4, A.2, A.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from auditor.data.synth import CLASSES, Recipe, read_recipe, render, render_image, sample_scene
+from auditor.build.examples import Examples, HeldOut, find_examples, load_batches, normalise
 from auditor.errors import DatasetError
 from auditor.grids import occupancy
+from auditor.models.backbone import Backbone
+from auditor.models.catalog import BackboneSpec, read_header
 from auditor.models.checkpoints import sha256_of
 from auditor.models.train import (
+    RECIPES,
+    Optimizer,
     Progress,
     Schedule,
+    TrainedHead,
     build_classifier,
+    find_arch,
     load_weights,
+    pick_optimizer,
     save_classifier,
     train_classifier,
 )
-from auditor.records import ClassName, Preprocess, Rate
+from auditor.models.weights import assemble
+from auditor.records import Rate
 
-HELD_OUT = 600  # scenes beyond the training ones on which Loc. is measured
+_BATCH = 64  # images per forward pass in validation
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What `audit train` was asked for."""
+    """What `audit train` was asked for; None is A.2's value for the architecture."""
 
-    arch: str
-    model_args: Mapping[str, Any]
-    size: int
-    epochs: int
-    batch: int
-    optimizer: str
-    rate: float
-    weight_decay: float
-    seed: int
-    device: str
-    workers: int
+    arch: str = "resnet18"
+    head: TrainedHead = "fc"
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    annotations: Path | None = None
+    size: int = 224
+    epochs: int = 100
+    batch: int = 512
+    optimizer: Optimizer | None = None
+    rate: float | None = None
+    weight_decay: float | None = None
+    seed: int = 0
+    device: str = "cpu"
+    workers: int = 1
     start: Path | None = None  # weights to go on from; random ones without
 
-    def schedule(self, images: int) -> Schedule:
+    def schedule(self, model: nn.Module, images: int) -> Schedule:
         """The optimizer's schedule over a set of so many images."""
-        if images < self.batch:
-            raise DatasetError(f"{images} scenes do not fill a batch of {self.batch}; use --batch {images}")
+        optimizer, batch = self.optimizer or pick_optimizer(model), min(self.batch, images)
+        recipe = RECIPES[optimizer]
         return Schedule(
-            images // self.batch, self.epochs, self.batch, self.optimizer, self.rate, self.weight_decay,
+            images // batch,
+            self.epochs,
+            batch,
+            optimizer,
+            recipe.rate if self.rate is None else self.rate,
+            recipe.weight_decay if self.weight_decay is None else self.weight_decay,
+            final_rate=recipe.final_rate,
             seed=self.seed,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A classifier on unseen scenes: image accuracy against the sampled target, Loc. (A.2)."""
+    """A classifier on unseen images: accuracy, and Loc. where their foreground is known (A.2)."""
 
     epoch: int
     accuracy: Rate
     loc: Rate
 
-
-class SceneImages(Dataset[tuple[Tensor, int]]):
-    """Scenes first .. last - 1 of a recipe, rendered as they are read: normalised (3, S, S), target."""
-
-    def __init__(self, recipe: Recipe, first: int, last: int, preprocess: Preprocess) -> None:
-        self.recipe, self.first, self.last, self.preprocess = recipe, first, last, preprocess
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        scene = sample_scene(self.recipe, self.first + position)
-        return to_input(render_image(scene), self.preprocess), scene.target
+    @property
+    def merit(self) -> float:
+        """What the best epoch is chosen by: Loc., or accuracy where there is none."""
+        return self.accuracy.value or 0.0 if self.loc.value is None else self.loc.value
 
 
-def to_input(image: Image.Image, preprocess: Preprocess) -> Tensor:
-    """A square image as the network's input (3, S, S)."""
-    side = (preprocess.crop, preprocess.crop)
-    pixels = (
-        torch.from_numpy(np.array(image.resize(side, Image.Resampling.BILINEAR))).permute(2, 0, 1).float()
-    )
-    return (pixels / 255 - torch.tensor(preprocess.mean)[:, None, None]) / torch.tensor(preprocess.std)[
-        :, None, None
-    ]
-
-
-def train_on_scenes(
-    scenes: Path,
+def train(
+    dataset: Path,
     out: Path,
     request: TrainingRequest,
     *,
     on_step: Callable[[Progress], None],
     on_validation: Callable[[Validation], None],
+    say: Callable[[str], None],
 ) -> Validation:
-    """Train on a folder of scenes and write `out`, validating after each epoch; continues a stopped run."""
-    recipe, images = read_recipe(scenes)
-    preprocess = Preprocess(request.size, request.size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
-    schedule = request.schedule(images)
-    model = build_classifier(request.arch, len(CLASSES), dict(request.model_args), request.seed)
-    if request.start is not None:
-        load_weights(model, request.start)
-    result: Validation | None = None
-
-    def batches(epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        # Scenes are drawn independently of one another, so their own order is a shuffled one.
-        steps = schedule.steps_per_epoch
-        rest = SceneImages(recipe, first_step * request.batch, steps * request.batch, preprocess)
-        yield from DataLoader(rest, request.batch, num_workers=request.workers, drop_last=True)
-
-    def validate(epoch: int, trained: nn.Module) -> None:
-        nonlocal result
-        count = min(HELD_OUT, images)
-        result = validate_on_scenes(trained, recipe, images, preprocess, epoch, request.device, count)
-        on_validation(result)
-
+    """Train, validate after each epoch and keep the best of them in `out`; continues a stopped run."""
+    examples = find_examples(dataset, request.annotations, request.size, request.seed)
+    run = _Run(examples, request, out, say)
     checkpoint = out.with_name(out.name + ".checkpoint")
+    best = _read_best(out) if checkpoint.exists() else None
+
+    def validate_epoch(epoch: int, model: nn.Module) -> None:
+        nonlocal best
+        found = run.validate(epoch, model)
+        if best is None or found.merit > best.merit:
+            best = found
+            run.save(model, found)
+        on_validation(found)
+
     train_classifier(
-        model,
-        schedule,
-        batches,
+        run.model,
+        run.schedule,
+        run.batches,
         checkpoint=checkpoint,
         on_step=on_step,
-        on_epoch=validate,
+        on_epoch=validate_epoch,
         device=request.device,
     )
-    if result is None:  # the run had ended before its weights were written
-        validate(schedule.epochs - 1, model.eval())
-    assert result is not None
-    save_classifier(
-        out,
-        model,
-        arch=request.arch,
-        model_args=dict(request.model_args),
-        classes=[ClassName(name) for name in CLASSES],
-        preprocess=preprocess,
-        training={
-            "schedule": asdict(schedule),
-            "recipe": asdict(recipe),
-            "start": None if request.start is None else sha256_of(request.start),
-            "scenes": images,
-            "accuracy": result.accuracy.value,
-            "loc": result.loc.value,
-        },
-    )
+    if best is None:  # the run had ended, and someone took its weights away
+        validate_epoch(request.epochs - 1, run.model.eval())
+    assert best is not None
     checkpoint.unlink()
-    return result
+    return best
 
 
-@torch.no_grad()
-def validate_on_scenes(
-    model: nn.Module,
-    recipe: Recipe,
-    first: int,
-    preprocess: Preprocess,
-    epoch: int,
-    device: str,
-    scenes: int = HELD_OUT,
-) -> Validation:
-    """Image accuracy and Loc. on scenes first .. first + scenes - 1.
+class _Run:
+    """One training: the model, its schedule and its examples."""
+
+    def __init__(
+        self, examples: Examples, request: TrainingRequest, out: Path, say: Callable[[str], None]
+    ) -> None:
+        self.examples, self.request, self.out, self._say = examples, request, out, say
+        self.arch, self.model_args = find_arch(request.arch, dict(request.model_args))
+        self.model = build_classifier(
+            self.arch,
+            len(examples.classes),
+            self.model_args,
+            request.seed,
+            size=request.size,
+            head=request.head,
+        )
+        if request.start is not None:
+            load_weights(self.model, request.start)
+        self.schedule = request.schedule(self.model, examples.images)
+        self._told: set[str] = set()
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rest of an epoch; a broken file is told once."""
+        images = self.examples.epoch(epoch)
+        for inputs, labels, broken in load_batches(
+            images, first_step, self.schedule.batch, self.request.workers
+        ):
+            for problem in sorted(broken - self._told):
+                self._say(f"left out: {problem}")
+            self._told |= broken
+            yield inputs, labels
+
+    def validate(self, epoch: int, model: nn.Module) -> Validation:
+        """The model as a backbone on the images that it never sees."""
+        spec = BackboneSpec(self.request.arch, "timm", self.arch)
+        backbone = assemble(spec, model, self.examples.preprocess, weights_sha256="")
+        return validate(backbone, self.examples.held_out(self._say), epoch)
+
+    def save(self, model: nn.Module, found: Validation) -> None:
+        """The weights, with all that made them."""
+        start = self.request.start
+        save_classifier(
+            self.out,
+            model,
+            arch=self.arch,
+            model_args=self.model_args,
+            classes=self.examples.classes,
+            preprocess=self.examples.preprocess,
+            training={
+                "schedule": asdict(self.schedule),
+                "head": self.request.head,
+                "start": None if start is None else sha256_of(start),
+                "validation": asdict(found),
+                **self.examples.describe(),
+            },
+        )
+
+
+def _read_best(out: Path) -> Validation | None:
+    """What the weights that a stopped run has left say of their epoch."""
+    if not out.is_file():
+        return None
+    said = json.loads(read_header(out)["audit"])["training"]["validation"]
+    return Validation(said["epoch"], Rate(**said["accuracy"]), Rate(**said["loc"]))
+
+
+def validate(backbone: Backbone, images: Iterable[HeldOut], epoch: int) -> Validation:
+    """Image accuracy, and Loc. in the pointwise readout.
 
     A cell may hold several classes; a prediction is right if it is one of those present in the cell (A.2).
     """
-    right = correct = cells = 0
-    for number in range(first, first + scenes):
-        scene = sample_scene(recipe, number)
-        rendered = render(scene)
-        image = to_input(rendered.image, preprocess)[None].to(device)
-        grid = model.forward_features(image)  # type: ignore[operator]
-        right += int(model.forward_head(grid).argmax()) == scene.target  # type: ignore[operator]
-        hits, total = _loc(_predict_cells(model, grid), rendered.semantic)
-        correct, cells = correct + hits, cells + total
-    return Validation(epoch, Rate(right, scenes), Rate(correct, cells))
-
-
-def _predict_cells(model: nn.Module, grid: Tensor) -> NDArray[np.int64]:
-    """Top-1 class per cell (H, W): the head on bags of one cell."""
-    _, channels, height, width = grid.shape
-    bags = grid[0].permute(1, 2, 0).reshape(-1, channels, 1, 1)
-    scores: Tensor = model.forward_head(bags)  # type: ignore[operator]
-    return scores.argmax(1).reshape(height, width).cpu().numpy()
-
-
-def _loc(predicted: NDArray[np.int64], semantic: NDArray[np.uint8]) -> tuple[int, int]:
-    height, width = predicted.shape
-    present = {
-        label: occupancy(semantic == label + 1, (height, width))
-        for label in np.unique(semantic[semantic > 0]) - 1
-    }
-    foreground = np.logical_or.reduce(list(present.values()))
-    correct = sum(int((cells & (predicted == label)).sum()) for label, cells in present.items())
-    return correct, int(foreground.sum())
+    right = total = correct = cells = 0
+    waiting = iter(images)
+    while some := list(islice(waiting, _BATCH)):
+        inputs = torch.stack([normalise(image.pixels, backbone.preprocess) for image in some])
+        grid = backbone.grid_of(inputs)
+        tops = backbone.pointwise(grid.features).argmax(-1).cpu().numpy()
+        assert grid.logits is not None
+        for image, top, label in zip(some, tops, grid.logits.argmax(1).tolist(), strict=True):
+            right, total = right + (label in image.labels), total + 1
+            present = {known: occupancy(mask, backbone.grid) for known, mask in image.masks.items()}
+            correct += sum(int((inside & (top == known)).sum()) for known, inside in present.items())
+            cells += int(np.logical_or.reduce([*present.values()]).sum()) if present else 0
+    if not total:
+        raise DatasetError("no image is held out to validate on; name a split val, or add images")
+    return Validation(epoch, Rate(right, total), Rate(correct, cells))

@@ -1,14 +1,17 @@
-"""`audit synth` and `audit train`: scenes with known answers, and classifiers trained on them."""
+"""`audit synth` and `audit train`: scenes with known answers, and classifiers from random weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from auditor.cli.options import pairs
 from auditor.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from auditor.build.training import Validation
 
 
 def synth(
@@ -40,46 +43,60 @@ def synth(
 
 
 def train(
-    scenes: Annotated[Path, typer.Argument(help="Folder that audit synth wrote.")],
+    dataset: Annotated[Path, typer.Argument(help="Scenes by audit synth, or any folder of labelled images.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The weights to write.")] = Path(
         "model.safetensors"
     ),
-    arch: Annotated[str, typer.Option(help="Any timm architecture.")] = "resnet18",
+    arch: Annotated[str, typer.Option(help="Any architecture of timm, or a short name.")] = "resnet18",
+    head: Annotated[
+        Literal["fc", "mlp"], typer.Option(help="fc: one linear layer; mlp: three layers, Table 6.")
+    ] = "fc",
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", "-a", help="Boxes, masks or labels that lie elsewhere.")
+    ] = None,
     model_arg: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Argument of the architecture; repeatable.")
     ] = None,
     size: Annotated[int, typer.Option(help="Input side in pixels.")] = 224,
     epochs: Annotated[int, typer.Option(min=1)] = 100,
     batch: Annotated[int, typer.Option(min=2)] = 512,
-    optimizer: Annotated[Literal["sgd", "adamw"], typer.Option()] = "sgd",
-    rate: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 0.15,
-    weight_decay: Annotated[float, typer.Option()] = 1e-4,
-    seed: Annotated[int, typer.Option()] = 0,
+    optimizer: Annotated[
+        Literal["sgd", "adamw"] | None,
+        typer.Option(help="sgd for networks with BatchNorm, else adamw, when not given (A.2)."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate after the warm-up.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="The optimizer's in A.2 when not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights, the order and the crops.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that render scenes.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read or render images.")] = 1,
     start: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Go on from these weights; random ones if not given.")
     ] = None,
 ) -> None:
-    """Train a classifier on scenes with one label per image (paper 4.4); continues a stopped run.
+    """Train a classifier from one label per image, keep its best epoch (4.4, A.4); continues a stopped run.
 
     Example: audit train scenes --arch resnet10t --model-arg output_stride=16 --size 112 --epochs 1
     """
-    from auditor.build.training import TrainingRequest, train_on_scenes
+    from auditor.build.training import TrainingRequest
+    from auditor.build.training import train as train_classifier
     from auditor.models.weights import parse_model_args, pick_device
 
     request = TrainingRequest(
-        arch, parse_model_args(pairs(model_arg)), size, epochs, batch, optimizer, rate, weight_decay, seed,
-        str(pick_device(device)), workers, start,
+        arch, head, parse_model_args(pairs(model_arg)), annotations, size, epochs, batch, optimizer, rate,
+        weight_decay, seed, str(pick_device(device)), workers, start,
     )  # fmt: skip
     with Bar("steps", 1) as bar:
-        result = train_on_scenes(
-            scenes,
+        best = train_classifier(
+            dataset,
             out,
             request,
             on_step=lambda p: bar.at(p.step, p.steps, f"steps, loss {p.loss:.3f}"),
-            on_validation=lambda v: bar.say(f"epoch {v.epoch + 1}: Loc. {v.loc.value:.3f} on unseen scenes"),
+            on_validation=lambda v: bar.say(_describe(v)),
+            say=bar.say,
         )
-    typer.echo(
-        f"{out}: image accuracy {result.accuracy.value:.3f}, Loc. {result.loc.value:.3f} on unseen scenes"
-    )
+    typer.echo(f"{out}: {_describe(best)}")
+
+
+def _describe(found: Validation) -> str:
+    loc = "" if found.loc.value is None else f", Loc. {found.loc.value:.3f}"
+    return f"epoch {found.epoch + 1}: image accuracy {found.accuracy.value:.3f}{loc} on unseen images"

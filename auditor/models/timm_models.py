@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from auditor.errors import BackboneError
 from auditor.models.hub import HubFile
+from auditor.models.probe import make_mlp
 from auditor.models.quiet import quietly
 from auditor.records import Interpolation, Preprocess
 
@@ -62,6 +63,8 @@ class TimmSource:
         return self._load(arguments, state)
 
     def _load(self, arguments: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+        if f"{self.config.classifier}.6.weight" in state:
+            return self._load_mlp(arguments, state)
         state, heads = dict(state), self._heads(state)
         wanted = arguments.get("num_classes")
         if wanted == 0 or not heads:  # a file's head is left aside, one that it lacks is not made up
@@ -81,6 +84,16 @@ class TimmSource:
         model.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
         _check_head(model, [state[f"{head}.weight"] for head in heads])
         return model
+
+    def _load_mlp(self, arguments: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+        """A file by `audit train --head mlp`: its last layer, the seventh of the head, counts the classes."""
+        arguments["num_classes"] = len(state[f"{self.config.classifier}.6.weight"])
+        model = replace_classifier(self._create(arguments))
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as problem:
+            raise BackboneError(f"{self.name} does not fit its weights or arguments: {problem}") from problem
+        return model.eval()
 
     def _heads(self, state: Mapping[str, Tensor]) -> tuple[str, ...]:
         """The classifiers that the file has, by the names they have there."""
@@ -125,6 +138,16 @@ def _check_head(model: nn.Module, heads: list[Tensor]) -> None:
         same_size = [weight for weight in weights if weight.numel() == head.numel()]
         if not any(torch.equal(weight.flatten(), head.to(weight.dtype).flatten()) for weight in same_size):
             raise BackboneError("the classifier in the weights did not reach the model; it would be random")
+
+
+def replace_classifier(model: nn.Module) -> nn.Module:
+    """The model with A.4's three layers for its linear classifier; BackboneError where that is not one."""
+    name = model.pretrained_cfg.get("classifier")  # type: ignore[operator, union-attr]
+    linear = model.get_submodule(name) if isinstance(name, str) else None
+    if not isinstance(linear, nn.Linear):
+        raise BackboneError(f"the classifier of {type(model).__name__} is not one linear layer")
+    model.set_submodule(name, make_mlp(linear.in_features, linear.out_features))
+    return model
 
 
 def _redraw_zero_heads(model: nn.Module) -> nn.Module:

@@ -7,22 +7,38 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from auditor.errors import BackboneError
+from auditor.models.catalog import CATALOG, resolve
 from auditor.models.checkpoints import read_checkpoint
+from auditor.models.timm_models import TimmSource, replace_classifier
 from auditor.records import ClassName, Preprocess
+
+Optimizer = Literal["sgd", "adamw"]
+TrainedHead = Literal["fc", "mlp"]
 
 
 class Batches(Protocol):
     """The training images of an epoch from one of its steps on: normalised (B, 3, S, S), labels (B,)."""
 
     def __call__(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+class Recipe(NamedTuple):
+    """How fast a model learns: rates after the warm-up and at the end, weight decay."""
+
+    rate: float
+    weight_decay: float
+    final_rate: float
+
+
+RECIPES: dict[Optimizer, Recipe] = {"sgd": Recipe(0.15, 1e-4, 0.0), "adamw": Recipe(1.5e-3, 0.05, 1e-5)}
+"""A.2's, by optimizer: what it trains ResNet-18 with, and ViT-S/32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +48,9 @@ class Schedule:
     steps_per_epoch: int
     epochs: int = 100
     batch: int = 512
-    optimizer: str = "sgd"
-    rate: float = 0.15
-    weight_decay: float = 1e-4
+    optimizer: Optimizer = "sgd"
+    rate: float = RECIPES["sgd"].rate
+    weight_decay: float = RECIPES["sgd"].weight_decay
     warmup: float = 0.05  # share of all steps; A.2 has 5 of 100 epochs
     final_rate: float = 0.0
     seed: int = 0
@@ -62,14 +78,38 @@ class Progress:
     loss: float
 
 
-def build_classifier(arch: str, classes: int, model_args: dict[str, Any], seed: int) -> nn.Module:
+def find_arch(name: str, model_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """timm's name and arguments of NAME, timm/NAME, or a short name of the catalog."""
+    if name not in CATALOG and "/" not in name:
+        return name, model_args
+    spec = resolve(name)
+    if spec.library != "timm":
+        raise BackboneError(f"{name} is a model of {spec.library}; only timm's can be trained")
+    return spec.model.partition(".")[0], {**spec.model_args, **model_args}
+
+
+def build_classifier(
+    arch: str,
+    classes: int,
+    model_args: dict[str, Any],
+    seed: int,
+    *,
+    size: int = 224,
+    head: TrainedHead = "fc",
+) -> nn.Module:
     """A timm model with random weights under a seed; raises BackboneError for an unknown name."""
-    torch.manual_seed(seed)
-    try:
-        model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=classes, **model_args)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise BackboneError(f"timm cannot build {arch!r}: {error}") from error
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = TimmSource(arch).build(size, {**model_args, "num_classes": classes}, None)
+        if head == "mlp":
+            replace_classifier(model)
     return model
+
+
+def pick_optimizer(model: nn.Module) -> Optimizer:
+    """SGD for what norms batches as ResNets do, AdamW for the rest, as the paper does for its two (A.2)."""
+    has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    return "sgd" if has_batch_norm else "adamw"
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -109,8 +149,8 @@ def train_classifier(
             on_step(Progress(step, schedule.steps, loss_average))
             if step % save_every == 0:
                 _save_checkpoint(checkpoint, model, optimizer, step, schedule)
-        _save_checkpoint(checkpoint, model, optimizer, step, schedule)
         on_epoch(epoch, model.eval())
+        _save_checkpoint(checkpoint, model, optimizer, step, schedule)
 
 
 def _update(
@@ -172,7 +212,7 @@ def save_classifier(
     header = {
         "arch": arch,
         "model_args": model_args,
-        "classes": [c.name for c in classes],
+        "classes": [known.name for known in classes],
         "preprocess": asdict(preprocess),
         "training": training,
     }
