@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import auditor.build.index as building
 from auditor.build.classes import fixed_label, match_classes
@@ -66,14 +67,38 @@ def contents(index: Path) -> dict[str, Any]:
     return {"shards": shards, "head": manifest["head"], "removed": manifest["removed"]}
 
 
-def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str]) -> None:
-    """Every stored number again by plain loops over images, variants and cells, straight from the model."""
-    audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--head", "probe", "--name", "i")
+def score_cell(tensors: dict[str, torch.Tensor], fold: int, h: torch.Tensor) -> torch.Tensor:
+    """The scores (K,) of a unit-length feature (C,): W h + b, or A.4's layers with BatchNorm written out."""
+    if "weight" in tensors:
+        return tensors["weight"][fold] @ h + tensors["bias"][fold]
+    own = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{fold}.")}
+    for linear, norm in (("0", "1"), ("3", "4")):
+        h = own[f"{linear}.weight"] @ h + own[f"{linear}.bias"]
+        h = (h - own[f"{norm}.running_mean"]) / (own[f"{norm}.running_var"] + 1e-5).sqrt()
+        h = (h * own[f"{norm}.weight"] + own[f"{norm}.bias"]).clamp_min(0)
+    return own["6.weight"] @ h + own["6.bias"]
+
+
+@pytest.mark.parametrize("kind", ["trained", "linear", "mlp"])
+def test_cells_are_what_the_model_says(kind: str, dataset: Path, audit: Callable[..., str]) -> None:
+    """Every stored number again by plain loops over images, variants and cells, straight from the model.
+
+    With a probe trained on the spot, and with probes of another index in files.
+    """
+    command = ("index", dataset / "images", "-a", dataset / "boxes", *SMALL)
+    if kind == "trained":
+        audit(*command, "--head", "probe", "--name", "i")
+    else:
+        audit(*command, "--head", "probe", "--name", "first")
+        audit("probe", "--on", "first", "--head", kind, "--epochs", "4", "--seed", "2")
+        audit(*command, "--head", f"indexes/first/heads/probe-{kind}-2.safetensors", "--name", "i")
     backbone = load_backbone("timm/test_resnet", weights="random:0", size=96)
-    head = load_head(Path("indexes/i/heads/probe.safetensors"), backbone)
+    tensors = load_file("indexes/i/heads/probe.safetensors")
     mean, std = (torch.tensor(v)[:, None, None] for v in (backbone.preprocess.mean, backbone.preprocess.std))
     # Features are rounded to fp16 before the probe scores them: 2 ** -11 of a logit's largest possible size.
-    slack = 1e-4 + float(head.weight.norm(dim=-1).max()) * 2**-11
+    slack = 1e-4
+    if kind == "trained":
+        slack += float(tensors["weight"].norm(dim=-1).max()) * 2**-11
     assert slack < 0.1
     with Index.open(Path("indexes/i")) as index:
         side, (height, width) = 96, index.grid
@@ -95,7 +120,7 @@ def test_cells_are_what_the_model_says(dataset: Path, audit: Callable[..., str])
                 )
                 for cell in range(height * width):
                     h = features[cell // width, cell % width].detach()
-                    z = head.weight[fold] @ (h / h.norm()) + head.bias[fold]
+                    z = score_cell(tensors, fold, h / h.norm())
                     p = z.softmax(0).detach()
                     assert int(cells["top5"][cell][0]) == int(z.argmax())
                     assert cells["top5_p"][cell][0] == pytest.approx(float(p.max()), abs=slack)

@@ -1,7 +1,6 @@
 """COCO, VOC, YOLO and mask folders, sound and broken."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from auditor.data.segments import decode_counts
 from auditor.data.yolo import parse_names
 from auditor.errors import DatasetError
 
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
 TRIANGLE = [0, 0, 6, 0, 6, 6]
 
 
@@ -162,12 +160,10 @@ def test_compressed_codes_are_decoded_as_pycocotools_does():
         np.testing.assert_array_equal(decode_counts(coco_mask.encode(mask)["counts"].decode()), slow)
 
 
-def test_real_coco_folder():
-    if not REAL.is_dir():
-        pytest.skip("shared/real is not here")
-    dataset = read_dataset(REAL / "coco")
+def test_real_coco_folder(real):
+    dataset = read_dataset(real / "coco")
     files = [
-        json.loads((REAL / "coco" / f"instances_{kind}.json").read_text()) for kind in ("polygons", "rle")
+        json.loads((real / "coco" / f"instances_{kind}.json").read_text()) for kind in ("polygons", "rle")
     ]
     entries = [image for content in files for image in content["images"]]
     listed = {image["file_name"] for image in entries}

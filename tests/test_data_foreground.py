@@ -14,7 +14,6 @@ from auditor.errors import DatasetError
 from auditor.grids import Geometry, occupancy
 from auditor.records import MaskFile, Region, Sample
 
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
 GEOMETRY = Geometry(16, 12)  # an image of 32 x 16 keeps its size, and its crop starts at (10, 2)
 SIZE = (32, 16)
 
@@ -120,11 +119,9 @@ def test_annotations_that_disagree_with_the_image_are_refused(region, message):
 # ------------------------------------------------------------------------------------------- real annotations
 
 
-def test_real_boxes_give_the_expected_pixels_and_cells():
-    if not REAL.is_dir():
-        pytest.skip("shared/real is not here")
-    dataset = read_dataset(REAL / "ilsvrc" / "images", REAL / "ilsvrc" / "boxes")
-    with (REAL / "expected" / "ilsvrc_mean_images.csv").open() as file:
+def test_real_boxes_give_the_expected_pixels_and_cells(real):
+    dataset = read_dataset(real / "ilsvrc" / "images", real / "ilsvrc" / "boxes")
+    with (real / "expected" / "ilsvrc_mean_images.csv").open() as file:
         expected = {
             Path(row["file"]).name: (int(row["fg_pixels"]), row["fg_cells"]) for row in csv.DictReader(file)
         }
@@ -137,11 +134,9 @@ def test_real_boxes_give_the_expected_pixels_and_cells():
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools under NumPy 2
-def test_real_masks_equal_nearest_pixel_lookup():
+def test_real_masks_equal_nearest_pixel_lookup(real):
     """Nearest by hand: the pixel of the annotation under each centre of the crop's pixels."""
-    if not REAL.is_dir():
-        pytest.skip("shared/real is not here")
-    dataset = read_dataset(REAL / "coco", limit=12)
+    dataset = read_dataset(real / "coco", limit=12)
     kept = 0
     for sample in dataset.samples:
         width, height = sample.regions[0].size

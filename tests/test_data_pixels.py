@@ -4,7 +4,6 @@ import hashlib
 import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +23,6 @@ from auditor.errors import DatasetError
 from auditor.grids import Geometry
 from auditor.records import Preprocess
 
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
 SMALL = Preprocess(resize=32, crop=28, interpolation="bilinear")
 
 
@@ -153,10 +151,8 @@ def test_input_equals_plain_pillow(tmp_path, size, interpolation):
         np.testing.assert_array_equal(found, plain_pillow(tmp_path / name, preprocess))
 
 
-def test_real_inputs_equal_plain_pillow():
-    if not REAL.is_dir():
-        pytest.skip("shared/real is not here")
-    for path in sorted((REAL / "coco" / "images").iterdir())[:12]:
+def test_real_inputs_equal_plain_pillow(real):
+    for path in sorted((real / "coco" / "images").iterdir())[:12]:
         np.testing.assert_array_equal(load_input(path, Preprocess())[0], plain_pillow(path, Preprocess()))
 
 

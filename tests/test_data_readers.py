@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,8 +9,6 @@ from PIL import Image
 from auditor.data.read import read_dataset
 from auditor.errors import DatasetError
 from auditor.records import ClassName
-
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
 
 
 def put(root, *paths):
@@ -174,11 +171,9 @@ def test_validation_folder_takes_synsets_from_a_list(tmp_path):
         read_dataset(tmp_path / "val", tmp_path / "bad.csv")
 
 
-def test_real_validation_images_and_boxes():
-    if not REAL.is_dir():
-        pytest.skip("shared/real is not here")
-    by_xml = read_dataset(REAL / "ilsvrc" / "images", REAL / "ilsvrc" / "boxes")
-    by_list = read_dataset(REAL / "ilsvrc" / "images", REAL / "ilsvrc" / "synsets.csv")
+def test_real_validation_images_and_boxes(real):
+    by_xml = read_dataset(real / "ilsvrc" / "images", real / "ilsvrc" / "boxes")
+    by_list = read_dataset(real / "ilsvrc" / "images", real / "ilsvrc" / "synsets.csv")
     assert len(by_xml.samples) == len(by_xml.classes) == 260
     assert labelled(by_xml) == labelled(by_list)
     assert all(sample.regions and sample.regions[0].size == (227, 227) for sample in by_xml.samples)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from auditor.errors import AuditError, BackboneError, DatasetError
+from auditor.errors import AuditError, DatasetError
 from auditor.explain.attack import attack, descend, loss_gradient
 from auditor.explain.live import open_image
 from auditor.store import Index
@@ -82,11 +82,6 @@ def test_the_loss_falls() -> None:
     ]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0]
-
-
-def test_a_head_without_gradient_is_refused() -> None:
-    with pytest.raises(BackboneError, match="lets no gradient through"):
-        loss_gradient(lambda moving: moving.detach().flatten(1)[:, :5], pixels(), 3)
 
 
 # ------------------------------------------------------------------------------------- through an index

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,16 @@ def test_stored_features_and_the_live_model_agree(scenes: Index) -> None:
 
 
 @pytest.mark.parametrize("readout", ["pointwise", "exact"])
-def test_a_probe_scores_an_image_by_the_head_that_never_saw_it(probed: Index, readout: str) -> None:
-    from auditor.explain.cam import _indexed_scores
-
+def test_a_probe_scores_an_image_by_the_head_that_never_saw_it(
+    probed: Index, readout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**probed.manifest.options, "readout": readout}
+    monkeypatch.setattr(probed, "manifest", replace(probed.manifest, options=options))
     for image in range(8):
-        stored = _indexed_scores(probed, image, [0, 5], readout)
-        live = _live_scores(probed, probed.path_of(image), [0, 5], readout)
-        for found, expected in zip(stored, live, strict=True):
+        path = probed.path_of(image)
+        maps = class_maps(probed, path, [0, 5]).maps
+        stored = np.stack([each.cells for each in maps], -1), np.array([each.score for each in maps])
+        for found, expected in zip(stored, _live_scores(probed, path, [0, 5], readout), strict=True):
             np.testing.assert_allclose(found, expected, atol=5e-3, rtol=2e-3)
         if readout == "exact":
             np.testing.assert_allclose(stored[0].mean((0, 1)), stored[1], atol=5e-3)

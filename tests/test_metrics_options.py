@@ -19,7 +19,6 @@ from auditor.store import Index, IndexWriter
 from indexes import FakeImage, manifest, random_images, shard
 
 SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
 
 
 # ------------------------------------------------------------------------------------- --real
@@ -82,20 +81,19 @@ def test_a_bad_file_of_real_labels_is_one_sentence(tmp_path: Path, content: str,
         metrics(index, real=tmp_path / "real.json")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real data with answers (../shared/real) is not here")
-def test_the_published_labels_give_the_independent_numbers(tmp_path: Path) -> None:
+def test_the_published_labels_give_the_independent_numbers(real: Path, tmp_path: Path) -> None:
     from test_measure_real import build, read_rows
 
-    rows = read_rows("mean")
-    build(tmp_path / "index", rows)
-    expected = json.loads((REAL / "expected/ilsvrc_mean_summary.json").read_text())
-    labels = json.loads((REAL / "ilsvrc/real.json").read_text())
+    rows = read_rows(real, "mean")
+    build(real, tmp_path / "index", rows)
+    expected = json.loads((real / "expected/ilsvrc_mean_summary.json").read_text())
+    labels = json.loads((real / "ilsvrc/real.json").read_text())
     numbered: list[list[int]] = [[] for _ in range(50_000)]
     for name, found in labels.items():
         numbered[int(name[15:23]) - 1] = found
     (tmp_path / "list.json").write_text(json.dumps(numbered))
     with Index.open(tmp_path / "index") as index:
-        for file in (REAL / "ilsvrc/real.json", tmp_path / "list.json"):
+        for file in (real / "ilsvrc/real.json", tmp_path / "list.json"):
             measured = metrics(index, real=file)
             assert 100 * (measured.real_acc.value or 0) == pytest.approx(expected["real_acc"], abs=1e-4)
             assert measured.real_acc.total == expected["n_real"]

@@ -8,8 +8,6 @@ from timm.data import ImageNetInfo
 
 from auditor.models.imagenet import class_names, real_labels, synset_ids, synsets
 
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
-
 
 @pytest.mark.parametrize(
     ("count", "subset"), [(1000, "imagenet-1k"), (11821, "imagenet-12k"), (21841, "imagenet-22k")]
@@ -50,11 +48,8 @@ def test_empty_lists_are_as_many_as_published() -> None:
     assert sum(real_labels(name) == () for name in names) == 3163
 
 
-def test_real_labels_equal_the_file_beside_the_images() -> None:
-    path = REAL / "ilsvrc" / "real.json"
-    if not path.is_file():
-        pytest.skip("../shared/real is not here")
-    published = json.loads(path.read_text())
+def test_real_labels_equal_the_file_beside_the_images(real: Path) -> None:
+    published = json.loads((real / "ilsvrc" / "real.json").read_text())
     pairs = published.items() if isinstance(published, dict) else []
     assert all(real_labels(name) == tuple(labels) for name, labels in pairs)
     assert pairs

@@ -31,7 +31,6 @@ from auditor.records import ClassName
 torch.set_num_threads(1)  # small work: on a busy machine threads cost more than they give
 
 SMALL = "timm/test_resnet.r160_in1k"
-REAL = Path(__file__).parents[1].parent / "shared" / "real"
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -441,10 +440,8 @@ def test_open_clip_loads_from_a_hub(tmp_path: Path, hub: RunningHub) -> None:
     assert float(done.stdout.split()[1]) == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
-def test_real_classifier_is_exact_on_real_images() -> None:
-    weights = REAL / "weights" / "mobilenetv2_100_tf2.safetensors"
-    if not weights.is_file():
-        pytest.skip("../shared/real is not here")
+def test_real_classifier_is_exact_on_real_images(real: Path) -> None:
+    weights = real / "weights" / "mobilenetv2_100_tf2.safetensors"
     backbone = load_backbone(
         "timm/mobilenetv2_100",
         weights=weights,
@@ -455,7 +452,7 @@ def test_real_classifier_is_exact_on_real_images() -> None:
         device="cpu",
     )
     assert (backbone.grid, backbone.dim, backbone.anatomy.readout) == ((7, 7), 1280, "linear")
-    batch = torch.stack([photo(path) for path in sorted((REAL / "ilsvrc" / "images").rglob("*.JPEG"))[:8]])
+    batch = torch.stack([photo(path) for path in sorted((real / "ilsvrc" / "images").rglob("*.JPEG"))[:8]])
     certificate = certify(backbone, OwnHead(backbone), batch)
     assert certificate.verdict == "exact"
     assert certificate.exact_error is not None

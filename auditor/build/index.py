@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,7 @@ from auditor.models.probe import train_probe
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.store.check import damaged_shards
+from auditor.store.durable import new_file
 from auditor.store.index import summarise
 from auditor.store.manifest import HeadFacts, has_manifest
 from auditor.store.shards import Staged, promote_staged, read_staged, staged_names, write_shard, write_staged
@@ -182,13 +184,15 @@ class Build:
     # ------------------------------------------------------------------------------------- the head
 
     def _find_head(self) -> Head | None:
-        """The head that needs no training now: the model's own, a text head, or one trained before."""
+        """The head that needs no training now: the model's own, a text head, one given or trained before."""
         facts = self.writer.manifest.head
         if self.plan.head == "own":
             own = OwnHead(self.backbone)
             return own if facts.file else self._keep(own)
         if facts.file is not None:
             return load_head(self.writer.path / facts.file, self.backbone)
+        if self.plan.given is not None:
+            return self._keep(self.plan.given.head)
         if self.plan.head == "text":
             return self._keep(make_text_head(self.backbone, self.plan.classes, self.request.template))
         return None
@@ -214,10 +218,15 @@ class Build:
         return self._keep(head)
 
     def _keep(self, head: Head) -> Head:
+        """Write the head into the index; a given one is copied, so that its hash still names its file."""
         file = f"heads/{self.plan.head}.safetensors"
         path = self.writer.path / file
         path.parent.mkdir(exist_ok=True)
-        save_head(head, path)
+        with new_file(path) as temporary:
+            if self.plan.given is None:
+                save_head(head, temporary, self.backbone.weights_sha256)
+            else:
+                shutil.copyfile(self.plan.given.path, temporary)
         self.writer.update(head=HeadFacts(self.plan.head, file, sha256_of(path)))
         return head
 

@@ -8,22 +8,27 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from auditor.build.classes import ClassMatch, fixed_label, match_classes
 from auditor.build.load import Loaded
-from auditor.errors import DatasetError, IndexMismatch
+from auditor.errors import BackboneError, DatasetError, IndexMismatch
 from auditor.models.backbone import Backbone
+from auditor.models.checkpoints import sha256_of
+from auditor.models.heads import AnyProbe, load_probe
 from auditor.models.imagenet import class_names, real_labels, synset_ids
 from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 
 FOLDS = 5
 
+HeadChoice = Literal["auto", "own", "text", "probe", "none"]
+HEADS: tuple[HeadChoice, ...] = get_args(HeadChoice)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `audit index` was asked for."""
+    """What `audit index` was asked for; `head` may be a file that holds a probe."""
 
     dataset: Path
     backbone: str = "symbols"
@@ -35,7 +40,7 @@ class Request:
     std: tuple[float, float, float] | None = None
     interpolation: Interpolation | None = None
     preprocess: Literal["model", "paper"] = "model"
-    head: Literal["auto", "own", "text", "probe", "none"] = "auto"
+    head: HeadChoice | Path = "auto"
     template: str = "a photo of a {}."
     readout: Literal["pointwise", "exact"] = "pointwise"
     fill: Fill = "mean"
@@ -49,6 +54,24 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenHead:
+    """A probe from a file, to be used as it is."""
+
+    path: Path
+    sha256: str
+    head: AnyProbe
+
+    def note(self) -> str:
+        """What its scores of images that it was trained on are worth."""
+        if self.head.folds == 1:
+            return f"{self.path} holds one head, whose scores of images that it was trained on are too good"
+        return (
+            f"{self.path} holds {self.head.folds} heads, one for each fold of what it was trained on; every "
+            "image is scored by that of its fold, which never saw it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The head that will score the cells and how the dataset's classes map to its own."""
 
@@ -58,6 +81,7 @@ class Plan:
     variants: tuple[str, ...]
     has_real_labels: bool
     notes: tuple[str, ...]
+    given: GivenHead | None = None
 
     def facts(self, loaded: Loaded, dataset: Dataset) -> dict[str, Any]:
         """Label columns of an image: evaluation classes in the head's ids, names as the dataset has them."""
@@ -93,8 +117,37 @@ def fold_of(content_hash: str) -> int:
 
 def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
     """Choose the head (own, else a probe where there are labels, else none) and match the classes."""
+    given: GivenHead | None = None
+    head: HeadName = "probe"
+    if isinstance(request.head, Path):
+        given = _read_given(request.head, backbone, request.readout)
+        classes = given.head.classes
+    else:
+        head = _choose_head(dataset, backbone, request.head)
+        classes = _classes(head, dataset, backbone)
+    match = match_classes(dataset.classes, classes)
+    is_annotated = head != "none" and any(sample.regions for sample in dataset.samples)
+    return Plan(
+        head,
+        classes,
+        match,
+        VARIANTS if is_annotated else VARIANTS[:1],
+        [c.synset for c in classes] == list(synset_ids()),
+        (*_notes(match, head, dataset), *([] if given is None else [given.note()])),
+        given,
+    )
+
+
+def _read_given(path: Path, backbone: Backbone, readout: str) -> GivenHead:
+    head = load_probe(path, backbone)
+    if readout == "exact" and head.readout is None:
+        raise BackboneError(f"the head in {path} has no exact readout; use --readout pointwise")
+    return GivenHead(path, sha256_of(path), head)
+
+
+def _choose_head(dataset: Dataset, backbone: Backbone, head: HeadChoice) -> HeadName:
+    """DatasetError where the backbone or the dataset lacks what the head needs."""
     has_labels = sum(bool(s.labels) for s in dataset.samples) > 1 and len(dataset.classes) > 1
-    head = request.head
     if head == "auto":
         head = "own" if backbone.classes else "probe" if has_labels else "none"
     if head == "own" and not backbone.classes:
@@ -105,17 +158,7 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         raise DatasetError(
             f"--head probe needs at least two labelled images of two classes in {dataset.root}"
         )
-    classes = _classes(head, dataset, backbone)
-    match = match_classes(dataset.classes, classes)
-    is_annotated = head != "none" and any(sample.regions for sample in dataset.samples)
-    return Plan(
-        head,
-        classes,
-        match,
-        VARIANTS if is_annotated else VARIANTS[:1],
-        [c.synset for c in classes] == list(synset_ids()),
-        _notes(match, head, dataset),
-    )
+    return head
 
 
 def _classes(head: HeadName, dataset: Dataset, backbone: Backbone) -> tuple[ClassName, ...]:
@@ -168,6 +211,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             "precision": request.precision,
             "template": request.template if plan.head == "text" else None,
             "seed": request.seed,
+            "head_file": plan.given.sha256 if plan.given else None,
         },
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -188,7 +232,7 @@ def check_same(old: Manifest, new: Manifest, path: Path) -> None:
         (name, getattr(old, name), getattr(new, name))
         for name in ("preprocess", "grid", "dim", "variants", "fill")
     ]
-    pairs += [(name, old.options.get(name), value) for name, value in new.options.items()]
+    pairs += [(name.replace("_", " "), old.options.get(name), value) for name, value in new.options.items()]
     for name, before, now in pairs:
         if before != now:
             raise IndexMismatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +11,14 @@ from numpy.typing import NDArray
 from auditor.build.classes import match_classes
 from auditor.build.index import Watch
 from auditor.build.plan import fold_of
-from auditor.build.rescore import AnyProbe, rescore_index
+from auditor.build.rescore import rescore_index
 from auditor.errors import DatasetError, IndexMismatch
-from auditor.models.heads import save_head
+from auditor.models.heads import AnyProbe, save_head
 from auditor.models.probe import LINEAR_STEPS, MLP_STEPS, default_epochs, train_mlp_probe, train_probe
 from auditor.records import ProbeKind
 from auditor.store import HeadFacts, Index
 from auditor.store.durable import digest, new_file
 from auditor.store.kin import require_same_features
-
-NOT_STORED = (
-    "Features of occluded images are not stored: Loc. (w/o BG), BG Act. (w/o FG) and Delta are not known for "
-    "this head; an index built with --head probe has them."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +68,9 @@ def probe(
     )
     file = f"heads/probe-{kind}-{seed}{'' if train is None else '-' + train.name}.safetensors"
     sha256 = _keep(on, head, file)
-    if len(on.manifest.variants) > 1:
-        notes = (*notes, NOT_STORED)
     scored = rescore_index(on, head, HeadFacts("probe", file, sha256), translation, watch)
     folds = max(int(examples.folds.max()) + 1, 1)
-    return Probed(scored, file, sha256, len(examples.positives), folds, epochs, notes)
+    return Probed(scored, file, sha256, len(examples.positives), folds, epochs, (*notes, _advise(on, file)))
 
 
 def _keep(on: Index, head: AnyProbe, file: str) -> str:
@@ -84,8 +78,25 @@ def _keep(on: Index, head: AnyProbe, file: str) -> str:
     path = on.path / file
     path.parent.mkdir(exist_ok=True)
     with new_file(path) as temporary:
-        save_head(head, temporary)
+        save_head(head, temporary, on.manifest.backbone.weights_sha256)
     return digest(path, "sha256")
+
+
+def _advise(on: Index, file: str) -> str:
+    """How the head is used again."""
+    dataset, backbone = on.manifest.dataset, on.manifest.backbone
+    words = ["audit", "index", dataset.root, "--backbone", backbone.name]
+    if dataset.annotations:
+        words += ["--annotations", dataset.annotations]
+    if backbone.weights not in ("hub", "package"):
+        words += ["--weights", backbone.weights]
+    for key, value in backbone.model_args.items():
+        words += ["--model-arg", f"{key}={value}"]
+    command = shlex.join([*words, "--head", str(on.path / file)])
+    return (
+        "Features of occluded images are not stored. Loc. (w/o BG), BG Act. (w/o FG) and Delta of this head, "
+        f"here or on other images, come from an index of its own, with the options of {on.name}: {command}"
+    )
 
 
 # ------------------------------------------------------------------------------------- what is learnt from

@@ -15,7 +15,8 @@ from auditor.build.plan import fold_of
 from auditor.build.score import CellScores, summarise
 from auditor.errors import BackboneError
 from auditor.models.backbone import Grid
-from auditor.models.probe import MlpHead, ProbeHead
+from auditor.models.heads import AnyProbe
+from auditor.models.probe import MlpHead
 from auditor.models.readout import relative_error
 from auditor.records import Certificate
 from auditor.store import HeadFacts, Index
@@ -25,7 +26,6 @@ from auditor.store.kin import rescore
 BATCH = 32  # images scored at a time
 CERTIFIED = 8  # images that the certificate is measured on
 
-AnyProbe = ProbeHead | MlpHead
 Rows = dict[str, NDArray[Any]]
 
 ORIGINALS = "FROM cells JOIN images ON images.id = image WHERE usable AND variant = 0 ORDER BY image, cell"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from auditor.cli.options import INDEXES, AsJson, IndexName, TableFile, index_pat
 from auditor.cli.progress import Bar
 from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
+
+if TYPE_CHECKING:
+    from auditor.build.plan import HeadChoice
 
 DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
 Triple = Annotated[
@@ -34,8 +37,11 @@ def index(
         str | None, typer.Option(help="Name of the index; DATASET-BACKBONE when not given.")
     ] = None,
     head: Annotated[
-        Literal["auto", "own", "text", "probe", "none"],
-        typer.Option(help="auto: the model's own, else a probe, else none."),
+        str,
+        typer.Option(
+            metavar="auto|own|text|probe|none|FILE",
+            help="auto: the model's own, else a probe, else none. FILE: a probe from heads/ of an index.",
+        ),
     ] = "auto",
     readout: Annotated[
         Literal["pointwise", "exact"], typer.Option(help="How the head is applied to cells.")
@@ -75,14 +81,15 @@ def index(
     from auditor.build.index import build_index
     from auditor.build.plan import Request
 
+    chosen = _head(head)
     request = Request(
         dataset=dataset, backbone=backbone, annotations=annotations, weights=weights,
         model_args=pairs(model_arg), size=size, mean=_triple(mean), std=_triple(std),
-        interpolation=interpolation, preprocess=preprocess, head=head,
+        interpolation=interpolation, preprocess=preprocess, head=chosen,
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
         device=device, precision=precision, batch=batch, workers=workers,
     )  # fmt: skip
-    path = INDEXES / (name or f"{dataset.resolve().name}-{_short(backbone)}")
+    path = INDEXES / (name or _name(dataset, backbone, chosen))
     with Bar(quiet=json) as bar:
         summary = build_index(path, request, bar)
     show((summary,), as_json=json)
@@ -139,6 +146,25 @@ def _triple(text: str | None) -> tuple[float, float, float] | None:
         raise AuditError(f"{text!r} holds {len(values)} numbers; give one or three")
     red, green, blue = values * 3 if len(values) == 1 else values
     return red, green, blue
+
+
+def _head(text: str) -> HeadChoice | Path:
+    """A head by its name, or the file that holds one."""
+    from auditor.build.plan import HEADS
+
+    if (found := next((name for name in HEADS if name == text), None)) is not None:
+        return found
+    if text.endswith(".safetensors"):
+        return Path(text)
+    raise typer.BadParameter(
+        f"{text!r} is neither {', '.join(HEADS)} nor a .safetensors file", param_hint="--head"
+    )
+
+
+def _name(dataset: Path, backbone: str, head: HeadChoice | Path) -> str:
+    """DATASET-BACKBONE, and the file's name where the head comes from one."""
+    words = [dataset.resolve().name, _short(backbone), *([head.stem] if isinstance(head, Path) else [])]
+    return "-".join(words)
 
 
 def _short(backbone: str) -> str:

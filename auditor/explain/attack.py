@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from auditor.errors import BackboneError
 from auditor.explain.live import OpenImage, open_image
 from auditor.records import Attack
 from auditor.store import Index
@@ -66,9 +65,7 @@ def loss_gradient(scorer: Scorer, pixels: Tensor, target: int) -> Tensor:
     """The gradient (1, 3, S, S) of the cross-entropy of scores (1, K) with the target."""
     moving = pixels.detach().requires_grad_()
     scores = scorer(moving)
-    if not scores.requires_grad:  # MLP probes compute without gradients
-        raise BackboneError("this head lets no gradient through; attack an index with another head")
-    loss = F.cross_entropy(scores, torch.tensor([target], device=pixels.device))
+    loss = F.cross_entropy(scores, torch.tensor([target], device=scores.device))
     (gradient,) = torch.autograd.grad(loss, moving)
     return gradient
 

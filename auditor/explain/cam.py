@@ -6,32 +6,19 @@ without a model and without torch; any other head, and an image that is not inde
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from auditor.errors import BackboneError, CellError
-from auditor.models.catalog import read_header
+from auditor.errors import CellError
 from auditor.records import ClassMap, ClassMaps
 from auditor.store import Index
+from auditor.store.scores import stored_scores
 
 Scores = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Scores of the cells (H, W, L) and of the image (L,) for L classes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Affine:
-    """A head as arrays: weight (F, K, C) and bias (F, K), F = 1 unless it is a probe with folds."""
-
-    is_probe: bool
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
 
 
 def class_maps(index: Index, image: str, labels: Sequence[int]) -> ClassMaps:
@@ -56,48 +43,13 @@ def class_maps(index: Index, image: str, labels: Sequence[int]) -> ClassMaps:
 
 
 def _indexed_scores(index: Index, image: int, labels: Sequence[int], readout: str) -> Scores:
-    head = _read_affine(index)
-    if head is None:
+    stored = stored_scores(index)
+    if stored is None:
         return _live_scores(index, index.path_of(image), labels, readout)
-    return _stored_scores(index, image, labels, head, readout)
-
-
-def _read_affine(index: Index) -> _Affine | None:
-    """The index's head where its file holds W and b: an affine own head, or a linear probe."""
-    if index.manifest.head.file is None:
-        return None
-    path = index.path / index.manifest.head.file
-    try:
-        kind = json.loads(read_header(path)["audit_head"])["kind"]
-        tensors = load_file(path)
-    except (KeyError, ValueError, OSError, SafetensorError) as problem:
-        raise BackboneError(f"{path} holds no head, or is damaged: {problem}; see: audit check") from problem
-    if set(tensors) != {"weight", "bias"} or kind not in ("own", "probe"):
-        return None
-    folds = (1,) if kind == "own" else ()
-    weight, bias = tensors["weight"], tensors["bias"]
-    return _Affine(kind == "probe", weight.reshape(*folds, *weight.shape), bias.reshape(*folds, *bias.shape))
-
-
-def _stored_scores(index: Index, image: int, labels: Sequence[int], head: _Affine, readout: str) -> Scores:
-    """W h + b on what is stored; a probe sees unit vectors, or cells over the pooled length (exact)."""
-    unit, norms = index.features(image).astype(np.float64), index.norms(image)[..., None]
-    pooled = index.pooled(image).astype(np.float64)
-    cells = unit * norms
-    if head.is_probe:
-        length = float(np.linalg.norm(pooled)) or 1.0
-        cells = cells / length if readout == "exact" else unit
-        pooled = pooled / length
-    weight, bias = _of_fold(index, image, head)
-    chosen = list(labels)
-    return cells @ weight[chosen].T + bias[chosen], pooled @ weight[chosen].T + bias[chosen]
-
-
-def _of_fold(index: Index, image: int, head: _Affine) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """W (K, C) and b (K,) of the head that did not see this image; a head without folds is the only one."""
-    fold = index.query("SELECT fold FROM images WHERE id = ?", [image])["fold"]
-    row = min(int(np.ma.filled(fold, 0)[0]), len(head.weight) - 1)
-    return head.weight[row].astype(np.float64), head.bias[row].astype(np.float64)
+    cells, whole = (
+        scores[..., list(labels)].astype(np.float64) for scores in (stored.cells(image), stored.image(image))
+    )
+    return cells.reshape(*index.grid, -1), whole
 
 
 def _live_scores(index: Index, image: str, labels: Sequence[int], readout: str) -> Scores:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from auditor.errors import AuditError
 from auditor.measure.rates import wilson
-from auditor.measure.scores import Scores, StoredScores, softmax
+from auditor.measure.scores import require_scores, softmax
 from auditor.records import PoolChange, Pooling, PoolRow, PoolRule, Rate
 from auditor.store import Index
+from auditor.store.scores import Scores
 
 TOP = 5
 RULES: tuple[PoolRule, ...] = ("mean", "max", "top5", "lse", "foreground", "threshold")
@@ -95,7 +96,7 @@ def _predict(
     index: Index, ids: NDArray[np.integer], rules: Sequence[PoolRule], temperature: float, tau: float
 ) -> tuple[dict[PoolRule, NDArray[np.int64]], dict[PoolRule, int]]:
     """The class of each image under each rule, and for how many images a rule kept no cell."""
-    stored, foreground = StoredScores(index), _foreground(index)
+    stored, foreground = require_scores(index), _foreground(index)
     predicted: dict[PoolRule, NDArray[np.int64]] = {rule: np.zeros(len(ids), np.int64) for rule in rules}
     empty = dict.fromkeys(rules, 0)
     for position, image in enumerate(ids.tolist()):

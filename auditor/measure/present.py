@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
 from auditor.measure.counts import CLASSES, Target
-from auditor.measure.scores import StoredScores
+from auditor.measure.scores import require_scores
 from auditor.records import PresentMetrics, Rate
 from auditor.store import Index
 
@@ -27,7 +27,7 @@ def present_metrics(index: Index, *, target: Target = "all") -> PresentMetrics:
     present = np.asarray(held["class"], dtype=np.int64)
     if not len(present):
         raise DatasetError(f"no image of {index.name} is labelled with a class of its head: none is present")
-    scores = StoredScores(index)
+    scores = require_scores(index)
     images: list[int] = []  # the label's rank in the image's own scores
     pairs: list[int] = []  # the best rank that a class has in any cell
     for image, label, classes in zip(rows["id"], rows["label"], rows["classes"], strict=True):

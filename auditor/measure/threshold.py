@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
 from auditor.measure.counts import CLASSES, IMAGE_CELLS, PAIR_CELLS, Counts, Target, require_head
-from auditor.measure.scores import StoredScores
+from auditor.measure.scores import require_scores
 from auditor.records import CellScore, Rate, ThresholdPoint, Thresholds
 from auditor.store import Index
 from auditor.store.kin import require_same_features
@@ -31,7 +31,7 @@ Space = Callable[[Index], Callable[[int], Values]]
 
 SPACES: Mapping[CellScore, Space] = {
     "feature_fg": lambda index: lambda image: index.features(image).reshape(-1, index.manifest.dim),
-    "logit_fg": lambda index: StoredScores(index).cells,
+    "logit_fg": lambda index: require_scores(index).cells,
 }
 
 FOREGROUND = (

@@ -35,6 +35,16 @@ class ProbeHead:
     def __init__(self, weight: Tensor, bias: Tensor, classes: tuple[ClassName, ...]) -> None:
         self.weight, self.bias, self.classes = weight, bias, classes
 
+    @property
+    def folds(self) -> int:
+        """How many heads there are."""
+        return len(self.weight)
+
+    @property
+    def dim(self) -> int:
+        """The length C of the features that they read."""
+        return self.weight.shape[-1]
+
     def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
         """W h / |h| + b."""
         return self._apply(F.normalize(features.to(self.weight), dim=-1), folds)
@@ -69,13 +79,26 @@ class MlpHead:
     verdict: Verdict = "pointwise-only"
 
     def __init__(self, networks: Sequence[nn.Sequential], classes: tuple[ClassName, ...]) -> None:
-        self.networks = [network.eval() for network in networks]
+        self.networks = [network.eval().requires_grad_(False) for network in networks]
         self.classes = classes
 
-    @torch.no_grad()
+    @property
+    def folds(self) -> int:
+        """How many heads there are."""
+        return len(self.networks)
+
+    @property
+    def dim(self) -> int:
+        """The length C of the features that they read."""
+        return self._first.shape[1]
+
+    @property
+    def _first(self) -> Tensor:
+        return next(self.networks[0].parameters())
+
     def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
         """f(h / |h|), by the head of the image's fold or the mean of all."""
-        unit = F.normalize(features.float(), dim=-1)
+        unit = F.normalize(features.to(self._first), dim=-1)
         if folds is None:
             return torch.stack([_per_cell(network, unit) for network in self.networks]).mean(0)
         rows = folds.long().clamp(0, len(self.networks) - 1).tolist()

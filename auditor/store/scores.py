@@ -1,0 +1,91 @@
+"""Scores of all classes in every stored cell, from features and the head's matrix: no model is needed.
+
+The index keeps the five best classes of a cell; whatever needs all of them comes from here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from auditor.errors import BackboneError
+from auditor.store.index import Index
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class AffineHead:
+    """weight (F, K, C) and bias (F, K): F heads, one for each fold of a probe, else one."""
+
+    is_probe: bool
+    weight: Scores
+    bias: Scores
+
+
+class StoredScores:
+    """The index's own readout of its features; an image is scored by the head of its fold."""
+
+    def __init__(self, index: Index, head: AffineHead) -> None:
+        self.index, self.head = index, head
+        self.is_exact = index.manifest.options.get("readout") == "exact"
+        folds = index.query("SELECT fold FROM images ORDER BY id")["fold"]
+        # folds without a head were not trained on at all, so any head will do
+        self.heads = np.clip(np.ma.filled(folds, 0).astype(np.int64), 0, len(head.weight) - 1)
+
+    def cells(self, image: int) -> Scores:
+        """Class scores (H * W, K) of an image's cells."""
+        features = self.index.features(image).reshape(-1, self.index.manifest.dim)
+        return self._apply(features * self._lengths(image)[:, None], image)
+
+    def image(self, image: int) -> Scores:
+        """The image's own class scores (K,), from its pooled vector."""
+        pooled = self.index.pooled(image)
+        return self._apply(pooled / self._pooled_length(image) if self.head.is_probe else pooled, image)
+
+    def _apply(self, vectors: Scores, image: int) -> Scores:
+        """W h + b of vectors (..., C), by the image's head."""
+        head = self.heads[image]
+        return np.asarray(vectors @ self.head.weight[head].T + self.head.bias[head], dtype=np.float32)
+
+    def _lengths(self, image: int) -> Scores:
+        """What unit-length cells (H * W,) are multiplied by: a probe reads directions (4.3)."""
+        norms = self.index.norms(image).ravel()
+        if not self.head.is_probe:
+            return norms
+        if not self.is_exact:
+            return np.ones_like(norms)
+        return np.asarray(norms / self._pooled_length(image), dtype=np.float32)
+
+    def _pooled_length(self, image: int) -> float:
+        """The length of the pooled vector, 1 where that is zero."""
+        return float(np.linalg.norm(self.index.pooled(image))) or 1.0
+
+
+def stored_scores(index: Index) -> StoredScores | None:
+    """The scores that the index's features give; None where its head is not affine, or there is none."""
+    head = _read_affine(index)
+    return None if head is None else StoredScores(index, head)
+
+
+def _read_affine(index: Index) -> AffineHead | None:
+    if index.manifest.head.file is None:
+        return None
+    path = index.path / index.manifest.head.file
+    try:
+        with safe_open(path, "np") as file:
+            kind = json.loads(file.metadata()["audit_head"])["kind"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as problem:
+        raise BackboneError(
+            f"{path} holds no head, or is damaged: {problem}; see: audit check --index {index.name}"
+        ) from None
+    if kind not in ("own", "probe") or set(tensors) != {"weight", "bias"}:
+        return None
+    weight, bias = (np.asarray(tensors[name], dtype=np.float32) for name in ("weight", "bias"))
+    stacked = (weight, bias) if weight.ndim == 3 else (weight[None], bias[None])
+    return AffineHead(kind == "probe", *stacked)
