@@ -23,7 +23,7 @@ from auditor.build.classes import fixed_label, match_classes
 from auditor.build.plan import Request
 from auditor.cli.progress import Bar
 from auditor.errors import IndexDamaged, IndexMismatch
-from auditor.models.heads import load_head
+from auditor.models.head_files import load_head
 from auditor.models.train import build_classifier, save_classifier
 from auditor.models.weights import load_backbone
 from auditor.records import VARIANTS, ClassName, Preprocess

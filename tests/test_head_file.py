@@ -26,7 +26,7 @@ from auditor.explain.live import open_image
 from auditor.measure.metrics import metrics
 from auditor.models.backbone import Backbone
 from auditor.models.catalog import read_header
-from auditor.models.heads import load_probe
+from auditor.models.head_files import load_probe
 from auditor.models.weights import load_backbone
 from auditor.records import ProbeKind, Rate
 from auditor.store import Index

@@ -14,7 +14,8 @@ from torch import Tensor
 from auditor.errors import BackboneError
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.catalog import resolve
-from auditor.models.heads import LinearHead, OwnHead, certify, load_head, make_text_head, save_head
+from auditor.models.head_files import load_head, save_head
+from auditor.models.heads import LinearHead, OwnHead, certify, make_text_head
 from auditor.models.probe import ProbeHead, train_probe
 from auditor.models.weights import assemble, load_backbone
 from auditor.records import ClassName, Preprocess

@@ -178,8 +178,8 @@ def test_hostile_names_add_no_tag_and_no_attribute(written):
     assert not read.tags.keys() & {"script", "iframe", "object", "embed", "form", "base"}
     assert not [name for name, _ in read.attributes if name.startswith("on")]
     # title and heading 2, commands 2, facts 2, contents and section headings 8, captions 4, notes 1,
-    # metrics 12, readouts 6, context 30, class 3, similar 4, match 1, grid 1; then, with command, contents and
-    # heading: one image 14, fills 31, thresholds 3, pooling 4, map 5, class maps 5, relevance 5, attack 8
+    # metrics 12, readouts 6, context 30, class 3, similar 4, match 1, grid 1; then, with command, contents
+    # and heading: one image 14, fills 31, thresholds 3, pooling 4, map 5, class maps 5, relevance 5, attack 8
     assert "".join(read.text).count(SHOWN) == 76 + 75
 
 

@@ -21,7 +21,8 @@ from auditor.data.read import read_dataset
 from auditor.errors import DatasetError
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.checkpoints import sha256_of
-from auditor.models.heads import Head, OwnHead, certify, load_head, make_text_head, save_head
+from auditor.models.head_files import load_head, save_head
+from auditor.models.heads import Head, OwnHead, certify, make_text_head
 from auditor.models.probe import train_probe
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample

@@ -15,7 +15,8 @@ from auditor.build.load import Loaded
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
 from auditor.models.backbone import Backbone
 from auditor.models.checkpoints import sha256_of
-from auditor.models.heads import AnyProbe, load_probe
+from auditor.models.head_files import load_probe
+from auditor.models.heads import AnyProbe
 from auditor.models.imagenet import class_names, real_labels, synset_ids
 from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest

@@ -13,7 +13,8 @@ from auditor.build.index import Watch
 from auditor.build.plan import fold_of
 from auditor.build.rescore import rescore_index
 from auditor.errors import DatasetError, IndexMismatch
-from auditor.models.heads import AnyProbe, save_head
+from auditor.models.head_files import save_head
+from auditor.models.heads import AnyProbe
 from auditor.models.probe import LINEAR_STEPS, MLP_STEPS, default_epochs, train_mlp_probe, train_probe
 from auditor.records import ProbeKind
 from auditor.store import HeadFacts, Index

@@ -16,7 +16,8 @@ from auditor.build.score import summarise
 from auditor.errors import CellError, DatasetError, IndexMismatch
 from auditor.grids import check_cell
 from auditor.models.backbone import Backbone, Grid
-from auditor.models.heads import Head, load_head
+from auditor.models.head_files import load_head
+from auditor.models.heads import Head
 from auditor.models.weights import load_backbone
 from auditor.records import Dataset, ImageGrids, Sample
 from auditor.store import Index
