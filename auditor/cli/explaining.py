@@ -65,8 +65,9 @@ def relevance(
 ) -> None:
     """Send one cell's score back to the pixels it came from: layer-wise relevance propagation (Figure 8).
 
-    For timm's ResNets (with zennit: pip install 'auditor[relevance]') and plain vision transformers; other
-    backbones are refused. LRP is patented for commercial use, its authors say; zennit is under the LGPL.
+    For networks of convolutions, dense layers, softmax attention, gates and the usual norms; any other
+    operation is refused by its name. Plain ResNets need zennit: pip install 'auditor[relevance]', which is
+    under the LGPL. LRP is patented for commercial use, its authors say.
 
     Example: audit relevance img.jpg --cell 3,4
     """

@@ -24,6 +24,26 @@ _BODIES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+_BLOCKS = {"ResNet", "BasicBlock", "Bottleneck"}
+# What else may be in them; head and pooling never run: one cell is explained.
+_LAYERS = {
+    *("Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "AvgPool2d", "AvgPool2dSame", "Sequential", "Identity"),
+    *("Linear", "Dropout", "SelectAdaptivePool2d", "FastAdaptiveAvgPool", "AdaptiveAvgPool2d", "Flatten"),
+}
+
+
+def is_plain_resnet(model: nn.Module) -> bool:
+    """Whether every module is one that the rules here were made for."""
+    return all(map(_is_known, model.modules()))
+
+
+def _is_known(module: nn.Module) -> bool:
+    kind = type(module)
+    if kind.__name__ in _BLOCKS:
+        return kind.__module__ == "timm.models.resnet"
+    return kind.__name__ in _LAYERS and kind.__module__.startswith(("torch.nn.", "timm.layers."))
+
+
 def explain_convolutions(
     features: Callable[[Tensor], Tensor],
     model: nn.Module,

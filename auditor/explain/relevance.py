@@ -4,53 +4,51 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from auditor.errors import BackboneError
-from auditor.explain.convolutions import explain_convolutions
+from auditor.explain.convolutions import explain_convolutions, is_plain_resnet
 from auditor.explain.live import OpenImage, open_image
-from auditor.explain.rules import explain_tokens, family_of
+from auditor.explain.rules import linearise
 from auditor.grids import cell_box, check_cell
-from auditor.models.heads import LinearHead, OwnHead
-from auditor.models.probe import ProbeHead
+from auditor.models.backbone import Grid, image_output
+from auditor.models.heads import OwnHead, TextHead
 from auditor.records import Box, Relevance
 from auditor.store import Index
 
 FIELD = 0.99  # of the absolute relevance lies in the box that is called the field
 _AGREES = 1e-3  # of the score's own size: how far the model under the rules may be from the model itself
-_METHODS = {
-    "convolutional": "LRP: z+ in convolutions, epsilon in the head",
-    "transformer": "CP-LRP: attention weights, deviations and slopes held constant",
-}
 
 
 def relevance(index: Index, image: str, row: int, col: int, label: int | None = None) -> Relevance:
     """Relevance of the pixels for a cell's score of a class, by default of its top-1.
 
-    BackboneError for a backbone whose layers have no rule, and for a head that is not linear.
+    The score is the one that `audit grid` shows. BackboneError for a backbone that computes what no rule
+    makes linear.
     """
     check_cell(row, col, index.grid)
     opened = open_image(index, image)
-    family = family_of(opened.backbone.anatomy.tower.module)
+    is_exact = index.manifest.options["readout"] == "exact" and opened.head.verdict != "exact"
     with torch.no_grad():
-        grid = opened.grid_of(opened.pixels)
-        scores = opened.head.scores(grid.features, opened.fold)[0, row, col]
+        grid, head = opened.grid_of(opened.pixels), opened.head
+        cells = head.exact(grid, opened.fold) if is_exact else head.scores(grid.features, opened.fold)
+        scores = cells[0, row, col]
     label = int(scores.argmax()) if label is None else label
-    found, score = explain(opened, family, (row, col), label)
+    found, score, method = explain(opened, (row, col), label, is_exact)
     _check_agreement(float(score), scores, label)
     pixels = found[0].sum(0).cpu().numpy().astype(np.float64)
     box = cell_box(row, col, index.grid, pixels.shape[0])
-    name = index.manifest.classes[label].name
     return Relevance(
         index=index.name,
         path=opened.path,
         row=row,
         col=col,
         label=label,
-        name=name,
+        name=index.manifest.classes[label].name,
         score=float(score),
-        method=_METHODS[family],
+        method=method,
         box=box,
         field=find_field(pixels),
         inside=_share_inside(pixels, box),
@@ -58,47 +56,71 @@ def relevance(index: Index, image: str, row: int, col: int, label: int | None = 
     )
 
 
-def explain(opened: OpenImage, family: str, cell: tuple[int, int], label: int) -> tuple[Tensor, Tensor]:
-    """Relevance (1, 3, S, S) of the normalised input for the cell's score of a class, and the score."""
+def explain(
+    opened: OpenImage, cell: tuple[int, int], label: int, is_exact: bool = False
+) -> tuple[Tensor, Tensor, str]:
+    """Relevance (1, 3, S, S) of the normalised input for a cell's score of a class, the score, the method."""
+    module, images = opened.backbone.anatomy.tower.module, opened.normalise(opened.pixels)
+    if is_plain_resnet(module) and not is_exact:
+        return _explain_resnet(opened, images, cell, label)
+
+    def run(moving: Tensor) -> Tensor:
+        return read_cells(opened, _see(opened, moving), is_exact)[0, cell[0], cell[1], label]
+
+    gradient, score, method = linearise(run, module, images)
+    return gradient * images, score, method
+
+
+def _explain_resnet(
+    opened: OpenImage, images: Tensor, cell: tuple[int, int], label: int
+) -> tuple[Tensor, Tensor, str]:
+    """By zennit's rules below the cell's feature h; the head above it as w h + b."""
     tower, layout = opened.backbone.anatomy.tower, opened.backbone.anatomy.layout
-    images = opened.normalise(opened.pixels)
-    if family == "transformer":
-
-        def run(moving: Tensor) -> Tensor:
-            return score_cell(opened, layout.split(tower.features(moving))[0][0, cell[0], cell[1]], label)
-
-        return explain_tokens(run, tower.module, images)
     with torch.no_grad():
-        feature = layout.split(tower.features(images))[0][0, cell[0], cell[1]]
-    weight, bias = _linear_row(opened, feature, label)
-    return explain_convolutions(tower.features, tower.module, images, cell, weight, bias)
+        feature = layout.split(tower.features(images))[0][:, cell[0], cell[1]]
+
+    def run(moving: Tensor) -> Tensor:
+        alone = Grid(moving[None, None], moving, None, None)
+        return read_cells(opened, alone, is_exact=False)[0, 0, 0, label]
+
+    weight, score, _ = linearise(run, tower.module, feature)
+    bias = score - (weight * feature).sum()
+    found = explain_convolutions(tower.features, tower.module, images, cell, weight[0], bias)
+    return *found, "LRP: z+ in convolutions, epsilon in the head"
 
 
-def score_cell(opened: OpenImage, feature: Tensor, label: int) -> Tensor:
-    """The score of a class from one cell's feature (C,), through the model's own head if need be."""
-    function = opened.backbone.anatomy.function
-    if isinstance(opened.head, OwnHead) and function is not None:
-        score: Tensor = function(feature[None])[0, label]
-        return score
-    weight, bias = _linear_row(opened, feature, label)
-    return feature @ weight + bias
+def _see(opened: OpenImage, images: Tensor) -> Grid:
+    """The grid of normalised images, with gradients; the pooled vector is what frozen norms take as given."""
+    raw, logits = opened.backbone.anatomy.tower.run(images)
+    features, prefix = opened.backbone.anatomy.layout.split(raw)
+    return Grid(features, features.mean((1, 2)).detach(), prefix, logits)
 
 
-def _linear_row(opened: OpenImage, feature: Tensor, label: int) -> tuple[Tensor, Tensor]:
-    """w (C,) and b with score = w h + b; a probe's division by the feature's length is held constant."""
+def read_cells(opened: OpenImage, grid: Grid, is_exact: bool) -> Tensor:
+    """Scores (1, H, W, K) of the cells, with gradients: a model's own head lets none through."""
     head = opened.head
-    if isinstance(head, LinearHead):
-        return head.weight[label].to(feature), head.bias[label].to(feature)
-    if isinstance(head, ProbeHead):
-        folds = (
-            range(len(head.weight)) if opened.fold is None else [min(int(opened.fold), len(head.weight) - 1)]
-        )
-        weight, bias = head.weight[list(folds), label].mean(0), head.bias[list(folds), label].mean(0)
-        return weight.to(feature) / feature.norm().detach().clamp_min(1e-12), bias.to(feature)
-    raise BackboneError(
-        f"the {head.name} head of {opened.backbone.name} is not linear in a cell's feature, "
-        "so relevance has no rule for it; index with --head probe"
+    if not isinstance(head, OwnHead | TextHead):
+        return head.exact(grid, opened.fold) if is_exact else head.scores(grid.features, opened.fold)
+    own = _split_own(opened, grid) if is_exact else _apply_own(opened, grid.features)
+    if isinstance(head, OwnHead):
+        return own
+    length = (
+        image_output(grid).norm(dim=-1)[:, None, None, None] if is_exact else own.norm(dim=-1, keepdim=True)
     )
+    return head.scale * F.linear(own / length, head.text.to(own)) + head.bias
+
+
+def _split_own(opened: OpenImage, grid: Grid) -> Tensor:
+    anatomy = opened.backbone.anatomy
+    raw = anatomy.layout.join(grid.features, grid.prefix)
+    return anatomy.split(raw, grid.features, grid.pooled)
+
+
+def _apply_own(opened: OpenImage, features: Tensor) -> Tensor:
+    function = opened.backbone.anatomy.function
+    if function is None:
+        raise BackboneError(f"{opened.backbone.name} has no head on its cells; index it with --head probe")
+    return function(features.flatten(0, 2)).reshape(*features.shape[:3], -1)
 
 
 def _check_agreement(score: float, scores: Tensor, label: int) -> None:

@@ -11,10 +11,7 @@ from auditor.records import Attack, ClassMap, ClassMaps, Relevance
 from auditor.report.tables import Column, Entry, Table, columns_of
 from auditor.report.text import share
 
-PATENT = (
-    "LRP is patented for commercial use, its authors say; zennit, which has the rules for convolutions, is "
-    "under the LGPL."
-)
+PATENT = "LRP is patented for commercial use, its authors say."
 
 
 def tabulate_maps(found: ClassMaps) -> Table:

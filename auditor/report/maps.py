@@ -96,17 +96,24 @@ def _draw_bar(
     drawn.paste(Image.fromarray(column.round().astype(np.uint8)), corner)
     draw = ImageDraw.Draw(drawn)
     span = limits[1] - limits[0] or 1.0
-    digits = max(0, 2 - floor(log10(span)))
     for value in np.linspace(*limits, 5).tolist():
         y = top + (height - 1) * (1 - (value - limits[0]) / span)
         draw.line((left + _BAR, y, left + _BAR + 6, y), Dark, 2)
         write(
             draw,
             (left + _BAR + 12, min(max(y, top + 9), top + height - 9)),
-            f"{value:.{digits}f}",
+            _tick(value, span),
             17,
             _TICKS,
         )
+
+
+def _tick(value: float, span: float) -> str:
+    """A value with as many digits as tell the ticks of a bar apart."""
+    digits = max(0, 2 - floor(log10(span)))
+    if abs(value) < span / 1000:
+        return "0"
+    return f"{value:.{digits}f}" if digits < 5 else f"{value:.0e}"
 
 
 # ------------------------------------------------------------------------------------- relevance
