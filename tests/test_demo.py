@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from auditor.build.training import validate_on_scenes
+from auditor.build.examples import SceneExamples
+from auditor.build.training import validate
 from auditor.data.synth import MARKER, SIDE, Recipe
 from auditor.models.catalog import EMBEDDED
 from auditor.models.weights import load_backbone
@@ -57,9 +58,5 @@ def test_the_embedded_backbone_is_exact_and_small(demo: Path, ask: Callable[...,
 
 def test_the_embedded_backbone_localizes_unseen_scenes() -> None:
     """Scenes of A.2 as they are, of a seed that it was not trained on: Loc. of at least 90 %."""
-    backbone = load_backbone("symbols")
-    found = validate_on_scenes(
-        backbone.anatomy.tower.module, Recipe(seed=12345), 0, backbone.preprocess, 0, "cpu", scenes=300
-    )
-    assert found.loc.value is not None
-    assert found.loc.value >= 0.9
+    scenes = SceneExamples(Recipe(seed=12345), 0, 112).held_out(scenes=300)
+    assert (validate(load_backbone("symbols"), scenes, 0).loc.value or 0) >= 0.9
