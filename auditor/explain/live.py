@@ -67,7 +67,11 @@ class OpenImage:
 
     def grid_of(self, pixels: Tensor) -> Grid:
         """The grid of pixels in [0, 1]; unlike the backbone's own `grid_of` it lets gradients through."""
-        raw, logits = self.backbone.anatomy.tower.run(self.normalise(pixels))
+        return self.read(self.normalise(pixels))
+
+    def read(self, images: Tensor) -> Grid:
+        """The grid of normalised images, with gradients."""
+        raw, logits = self.backbone.anatomy.tower.run(images)
         features, prefix = self.backbone.anatomy.layout.split(raw)
         return Grid(features, features.mean((1, 2)), prefix, logits)
 

@@ -91,9 +91,8 @@ def _explain_resnet(
 
 def _see(opened: OpenImage, images: Tensor) -> Grid:
     """The grid of normalised images, with gradients; the pooled vector is what frozen norms take as given."""
-    raw, logits = opened.backbone.anatomy.tower.run(images)
-    features, prefix = opened.backbone.anatomy.layout.split(raw)
-    return Grid(features, features.mean((1, 2)).detach(), prefix, logits)
+    grid = opened.read(images)
+    return grid._replace(pooled=grid.pooled.detach())
 
 
 def read_cells(opened: OpenImage, grid: Grid, is_exact: bool) -> Tensor:
