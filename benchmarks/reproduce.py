@@ -206,7 +206,7 @@ def report(examples: SceneExamples, weights: Path, held_out: int) -> None:
 
 
 def draw_time(examples: SceneExamples, scenes: int = 500) -> float:
-    """Milliseconds to sample, draw and normalise a scene."""
+    """Milliseconds to sample, draw and shrink a scene."""
     images, started = examples.epoch(0), time.monotonic()
     for number in range(scenes):
         images[number]

@@ -14,15 +14,24 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from auditor.build.examples import ImageExamples, SceneExamples, load_batches, normalise
-from auditor.build.training import TrainingRequest, validate
+from auditor.build.examples import ImageExamples, SceneExamples, load_batches
+from auditor.build.training import TrainingRequest, Validation, train, validate
+from auditor.data.occlusion import normalise
 from auditor.data.read import read_dataset
 from auditor.data.synth import CLASSES, Recipe, render, sample_scene
 from auditor.errors import BackboneError, DatasetError
 from auditor.models.catalog import BackboneSpec
-from auditor.models.train import Schedule, build_classifier, find_arch, pick_optimizer, train_classifier
+from auditor.models.train import (
+    Progress,
+    Schedule,
+    build_classifier,
+    find_arch,
+    pick_optimizer,
+    train_classifier,
+)
 from auditor.models.weights import assemble, load_backbone
 from auditor.records import Preprocess, Rate
 from tests.conftest import run_audit
@@ -125,7 +134,8 @@ def test_loc_is_counted_like_plain_loops(arch: str, side: int, head: Literal["fc
     for number in range(40, 52):
         scene = sample_scene(Recipe(seed=5), number)
         rendered = render(scene)
-        inputs = normalise(examples.pixels(rendered.image), examples.preprocess)[None]
+        pixels = torch.from_numpy(examples.pixels(rendered.image).copy())[None]
+        inputs = normalise(pixels, examples.preprocess)
         with torch.no_grad():
             features = model.forward_features(inputs)[0]  # type: ignore[operator]
             right += int(model(inputs).argmax()) == scene.target
@@ -246,3 +256,30 @@ def test_the_best_epoch_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[st
     again = validate(load_backbone(str(out)), SceneExamples(Recipe(seed=0), 16, 56).held_out(), 0)
     assert again.loc.total == kept["loc"]["total"]
     assert abs(again.loc.hits - kept["loc"]["hits"]) <= 0.01 * again.loc.total  # fp16 tips near ties
+
+
+def test_weights_of_another_run_are_not_taken_for_the_best_of_this_one(
+    tmp_path: Path, audit: Callable[..., str]
+) -> None:
+    scenes, out = tmp_path / "scenes", tmp_path / "m.safetensors"
+    audit("synth", scenes, "--images", 16, "--recipe-only")
+    audit("train", scenes, "--out", out, *TINY)
+    request = TrainingRequest("test_resnet", size=56, epochs=2, batch=8, rate=0.01)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:  # in the second epoch: the first has left a checkpoint
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(scenes, tmp_path / "n.safetensors", request, on_step=stop, on_validation=print, say=print)
+    with safe_open(out, "pt") as file:  # as if an older run had left weights that localize all cells
+        header = json.loads(file.metadata()["audit"])
+    header["training"]["validation"]["loc"] = {"hits": 1, "total": 1}
+    save_file(load_file(out), tmp_path / "n.safetensors", metadata={"audit": json.dumps(header)})
+    seen: list[Validation] = []
+    best = train(
+        scenes, tmp_path / "n.safetensors", request, on_step=print, on_validation=seen.append, say=print
+    )
+    assert best in seen
+    with safe_open(tmp_path / "n.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["audit"])["training"]["schedule"]["rate"] == 0.01

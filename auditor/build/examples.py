@@ -41,9 +41,9 @@ class HeldOut(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A normalised image (3, S, S) and its class; `broken` says which file it had to stand in for."""
+    """Pixels (S, S, 3) and their class; `broken` says which file they had to stand in for."""
 
-    image: Tensor
+    pixels: NDArray[np.uint8]
     label: int
     broken: str
 
@@ -89,21 +89,14 @@ def find_examples(dataset: Path, annotations: Path | None, size: int, seed: int)
 def load_batches(
     images: Dataset[Example], first: int, batch: int, workers: int
 ) -> Iterator[tuple[Tensor, Tensor, set[str]]]:
-    """Full batches from one of them on: images (B, 3, S, S), labels (B,), and which files were broken."""
+    """Full batches from one of them on: pixels (B, S, S, 3), labels (B,), and which files were broken."""
     rest = torch.utils.data.Subset(images, range(first * batch, len(images)))  # type: ignore[arg-type]
     yield from DataLoader(rest, batch, num_workers=workers, drop_last=True, collate_fn=_collate)
 
 
 def _collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor, set[str]]:
-    images, labels, broken = zip(*examples, strict=True)
-    return torch.stack(images), torch.tensor(labels), set(broken) - {""}
-
-
-def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
-    """Pixels (S, S, 3) as the network's input (3, S, S)."""
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(value)[:, None, None] for value in (preprocess.mean, preprocess.std))
-    return (image - mean) / std
+    pixels, labels, broken = zip(*examples, strict=True)
+    return torch.from_numpy(np.stack(pixels)), torch.tensor(labels), set(broken) - {""}
 
 
 # ------------------------------------------------------------------------------------------------ scenes
@@ -159,8 +152,7 @@ class _Scenes(Dataset[Example]):
 
     def __getitem__(self, position: int) -> Example:
         scene = sample_scene(self.examples.recipe, position)
-        pixels = self.examples.pixels(render_image(scene))
-        return Example(normalise(pixels, self.examples.preprocess), scene.target, "")
+        return Example(self.examples.pixels(render_image(scene)), scene.target, "")
 
 
 # ------------------------------------------------------------------------------------------------ images
@@ -197,7 +189,7 @@ class ImageExamples:
         """All training images in an order of the epoch's own."""
         order = list(self.training)
         random.Random(f"{self.seed} {epoch}").shuffle(order)
-        return _Images(self.dataset.root, order, self.preprocess, (self.seed, epoch))
+        return _Images(self.dataset.root, order, self.preprocess.crop, (self.seed, epoch))
 
     def held_out(self, say: Callable[[str], None]) -> Iterator[HeldOut]:
         """The images of the split; right is any class that the image is labelled with."""
@@ -229,7 +221,7 @@ class _Images(Dataset[Example]):
 
     root: Path
     samples: Sequence[Sample]
-    preprocess: Preprocess
+    size: int
     seed: tuple[int, int]
 
     def __len__(self) -> int:
@@ -238,15 +230,15 @@ class _Images(Dataset[Example]):
     def __getitem__(self, position: int) -> Example:
         """A broken image is told, and the next that can be read takes its place."""
         broken = ""
-        for sample in (*self.samples[position:], *self.samples[:position]):
+        for step in range(len(self)):
+            sample = self.samples[(position + step) % len(self)]
             try:
                 image = open_upright(self.root / sample.path)
             except DatasetError as problem:
                 broken = broken or str(problem)
                 continue
             chance = random.Random(f"{self.seed} {position}")
-            pixels = self._vary(image, chance)
-            return Example(normalise(pixels, self.preprocess), chance.choice(sample.labels), broken)
+            return Example(self._vary(image, chance), chance.choice(sample.labels), broken)
         raise DatasetError(f"none of the {len(self.samples)} images to learn from can be read: {broken}")
 
     def _vary(self, image: Image.Image, chance: random.Random) -> NDArray[np.uint8]:
@@ -254,7 +246,6 @@ class _Images(Dataset[Example]):
             torch.manual_seed(chance.getrandbits(63))
             crop = RandomResizedCrop.get_params(image, list(_SCALE), list(_RATIO))
         top, left, height, width = crop
-        side = (self.preprocess.crop, self.preprocess.crop)
         box = (left, top, left + width, top + height)
-        pixels = np.asarray(image.resize(side, Image.Resampling.BILINEAR, box))
+        pixels = np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box))
         return pixels[:, ::-1] if chance.random() < 0.5 else pixels

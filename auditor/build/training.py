@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auditor.build.examples import Examples, HeldOut, find_examples, load_batches, normalise
+from auditor.build.examples import Examples, HeldOut, find_examples, load_batches
+from auditor.data.occlusion import normalise
 from auditor.errors import DatasetError
 from auditor.grids import occupancy
 from auditor.models.backbone import Backbone
@@ -100,7 +101,7 @@ def train(
     examples = find_examples(dataset, request.annotations, request.size, request.seed)
     run = _Run(examples, request, out, say)
     checkpoint = out.with_name(out.name + ".checkpoint")
-    best = _read_best(out) if checkpoint.exists() else None
+    best = run.read_best() if checkpoint.exists() else None
 
     def validate_epoch(epoch: int, model: nn.Module) -> None:
         nonlocal best
@@ -150,13 +151,13 @@ class _Run:
     def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The rest of an epoch; a broken file is told once."""
         images = self.examples.epoch(epoch)
-        for inputs, labels, broken in load_batches(
+        for pixels, labels, broken in load_batches(
             images, first_step, self.schedule.batch, self.request.workers
         ):
             for problem in sorted(broken - self._told):
                 self._say(f"left out: {problem}")
             self._told |= broken
-            yield inputs, labels
+            yield normalise(pixels.to(self.request.device), self.examples.preprocess), labels
 
     def validate(self, epoch: int, model: nn.Module) -> Validation:
         """The model as a backbone on the images that it never sees."""
@@ -166,7 +167,6 @@ class _Run:
 
     def save(self, model: nn.Module, found: Validation) -> None:
         """The weights, with all that made them."""
-        start = self.request.start
         save_classifier(
             self.out,
             model,
@@ -174,22 +174,26 @@ class _Run:
             model_args=self.model_args,
             classes=self.examples.classes,
             preprocess=self.examples.preprocess,
-            training={
-                "schedule": asdict(self.schedule),
-                "head": self.request.head,
-                "start": None if start is None else sha256_of(start),
-                "validation": asdict(found),
-                **self.examples.describe(),
-            },
+            training={"validation": asdict(found), **self._settings()},
         )
 
+    def read_best(self) -> Validation | None:
+        """The best epoch so far of a stopped run; None where the file is not of this run."""
+        said = json.loads(read_header(self.out).get("audit", "{}")) if self.out.is_file() else {}
+        training = dict(said.get("training", {}))
+        best = training.pop("validation", None)
+        if best is None or training != self._settings():
+            return None
+        return Validation(best["epoch"], Rate(**best["accuracy"]), Rate(**best["loc"]))
 
-def _read_best(out: Path) -> Validation | None:
-    """What the weights that a stopped run has left say of their epoch."""
-    if not out.is_file():
-        return None
-    said = json.loads(read_header(out)["audit"])["training"]["validation"]
-    return Validation(said["epoch"], Rate(**said["accuracy"]), Rate(**said["loc"]))
+    def _settings(self) -> dict[str, Any]:
+        start = self.request.start
+        return {
+            "schedule": asdict(self.schedule),
+            "head": self.request.head,
+            "start": None if start is None else sha256_of(start),
+            **self.examples.describe(),
+        }
 
 
 def validate(backbone: Backbone, images: Iterable[HeldOut], epoch: int) -> Validation:
@@ -200,8 +204,8 @@ def validate(backbone: Backbone, images: Iterable[HeldOut], epoch: int) -> Valid
     right = total = correct = cells = 0
     waiting = iter(images)
     while some := list(islice(waiting, _BATCH)):
-        inputs = torch.stack([normalise(image.pixels, backbone.preprocess) for image in some])
-        grid = backbone.grid_of(inputs)
+        pixels = torch.from_numpy(np.stack([image.pixels for image in some]))
+        grid = backbone.grid_of(normalise(pixels, backbone.preprocess))
         tops = backbone.pointwise(grid.features).argmax(-1).cpu().numpy()
         assert grid.logits is not None
         for image, top, label in zip(some, tops, grid.logits.argmax(1).tolist(), strict=True):
