@@ -22,21 +22,21 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from auditor.build.examples import SceneExamples
-from auditor.build.index import build_index
-from auditor.build.plan import Request
-from auditor.build.probing import probe
-from auditor.build.training import TrainingRequest, train, validate
 from auditor.cli.progress import Bar
 from auditor.data.synth import Recipe as SceneRecipe
 from auditor.data.synth import write_scenes
 from auditor.errors import BackboneError
+from auditor.indexing.build import build_index
+from auditor.indexing.plan import Request
+from auditor.indexing.probe import probe
 from auditor.measure import metrics
 from auditor.models.backbone import Backbone
-from auditor.models.train import TrainedHead
 from auditor.models.weights import load_backbone
 from auditor.records import Metrics, Rate
 from auditor.store import Index
+from auditor.train.examples import SceneExamples
+from auditor.train.loop import TrainedHead
+from auditor.train.training import TrainingRequest, train, validate
 
 Row = Sequence[float | None]
 INDEXES = Path("indexes")

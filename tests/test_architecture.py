@@ -10,32 +10,39 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "auditor"
-GROUND = {"errors", "records", "grids"}
+GROUND = {"errors", "records", "grids", "files"}
 MAY_IMPORT = {
     "errors": set(),
+    "files": {"errors"},
     "grids": {"errors"},
     "records": {"grids"},
     "data": GROUND,
     "models": GROUND,
     "store": GROUND,
-    "build": GROUND | {"data", "models", "store"},
+    "train": GROUND | {"data", "models"},
+    "indexing": GROUND | {"data", "models", "store"},
     "measure": GROUND | {"store"},
     "search": GROUND | {"store", "measure"},
-    "explain": GROUND | {"data", "models", "store", "build"},
+    "explain": GROUND | {"data", "models", "store", "indexing"},
     "report": GROUND,
-    "cli": GROUND | {"data", "models", "store", "build", "measure", "search", "explain", "report"},
+    "draw": GROUND | {"report"},
+    "cli": GROUND
+    | {"data", "models", "store", "train", "indexing", "measure", "search", "explain", "report", "draw"},
 }
 PACKAGES = {
     "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb"},
     "models": {"numpy", "torch", "timm", "open_clip", "safetensors", "huggingface_hub"},
     "store": {"numpy", "duckdb", "faiss", "filelock", "safetensors"},
-    "build": {"numpy", "PIL", "torch", "torchvision"},
+    "train": {"numpy", "PIL", "torch", "torchvision", "safetensors"},
+    "indexing": {"numpy", "PIL", "torch", "torchvision"},
     "measure": {"numpy", "duckdb", "scipy"},
     "search": {"numpy", "faiss", "umap", "scipy", "sklearn"},
     "explain": {"numpy", "PIL", "torch", "zennit", "cv2"},
-    "report": {"PIL", "matplotlib", "jinja2", "markupsafe", "rich", "duckdb", "numpy"},
+    "report": {"PIL", "jinja2", "markupsafe", "rich", "duckdb", "numpy"},
+    "draw": {"PIL", "matplotlib", "numpy"},
     "cli": {"typer", "rich", "PIL"},
     "errors": set(),
+    "files": set(),
     "grids": {"numpy"},
     "records": {"numpy"},
 }

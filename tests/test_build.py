@@ -18,17 +18,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import auditor.build.index as building
-from auditor.build.classes import fixed_label, match_classes
-from auditor.build.plan import Request
+import auditor.indexing.build as building
 from auditor.cli.progress import Bar
 from auditor.errors import IndexDamaged, IndexMismatch
+from auditor.indexing.matching import fixed_label, match_classes
+from auditor.indexing.plan import Request
 from auditor.models.head_files import load_head
-from auditor.models.train import build_classifier, save_classifier
 from auditor.models.weights import load_backbone
 from auditor.records import VARIANTS, ClassName, Preprocess
 from auditor.store import Index
 from auditor.store.check import check
+from auditor.train.loop import build_classifier, save_classifier
 
 SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
 

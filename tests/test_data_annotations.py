@@ -8,10 +8,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from auditor.data.files import pair
+from auditor.data.formats.segments import decode_counts
+from auditor.data.formats.yolo import parse_names
 from auditor.data.notes import Notes
 from auditor.data.read import read_dataset
-from auditor.data.segments import decode_counts
-from auditor.data.yolo import parse_names
 from auditor.errors import DatasetError
 
 TRIANGLE = [0, 0, 6, 0, 6, 6]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from auditor.build.examples import SceneExamples
-from auditor.build.training import validate
 from auditor.data.synth import MARKER, SIDE, Recipe
 from auditor.models.catalog import EMBEDDED
 from auditor.models.weights import load_backbone
+from auditor.train.examples import SceneExamples
+from auditor.train.training import validate
 
 STRIPED, MARKED = "star dot", "triangle cross"
 

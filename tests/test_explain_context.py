@@ -17,6 +17,7 @@ from test_build import SMALL, write_dataset
 from auditor.cli.progress import Bar
 from auditor.data.occlusion import normalise, occlude
 from auditor.data.shown import unpack_mask
+from auditor.draw.fill_chart import draw_fills
 from auditor.errors import CellError, DatasetError
 from auditor.explain.fills import COLUMNS, count_fills
 from auditor.explain.inpaint import change_outside, inpaint, read_inpainted
@@ -27,7 +28,6 @@ from auditor.measure import metrics
 from auditor.measure.counts import count_pairs
 from auditor.measure.fills import compare_fills
 from auditor.records import FillTable, Preprocess
-from auditor.report.fill_chart import draw_fills
 from auditor.store import Index
 from indexes import make_index, random_images
 

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from auditor.draw.filmstrip import draw_attack, perturbed_picture
+from auditor.draw.heat import Red, draw_class_maps, draw_relevance
 from auditor.records import Attack, ClassMap, ClassMaps, Relevance
 from auditor.report.console import show
-from auditor.report.filmstrip import draw_attack, perturbed_picture
-from auditor.report.maps import Red, draw_class_maps, draw_relevance
 from auditor.report.write import as_json, write_table
 
 CROP = Image.new("RGB", (112, 112), (128, 128, 128))

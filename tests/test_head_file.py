@@ -16,13 +16,13 @@ import typer
 from conftest import run_audit
 from safetensors.numpy import load_file, save_file
 
-from auditor.build.probing import Probed, probe
 from auditor.cli.progress import Bar
 from auditor.errors import BackboneError, IndexMismatch
 from auditor.explain.attack import loss_gradient
 from auditor.explain.cam import _live_scores, class_maps
 from auditor.explain.context import image_context, read_panels
 from auditor.explain.live import open_image
+from auditor.indexing.probe import Probed, probe
 from auditor.measure.metrics import metrics
 from auditor.models.backbone import Backbone
 from auditor.models.catalog import read_header

@@ -16,7 +16,7 @@ from auditor.errors import DatasetError, IndexDamaged
 from auditor.grids import parse_cell
 from auditor.records import CellMap, Rate
 from auditor.search import cell_map, similar
-from auditor.search.classes import ImageClasses, class_shares
+from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.cluster import position_lift
 from auditor.search.map import Axes, Placing, sample_cells
 from auditor.store import Index, IndexWriter, check

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from worlds import World, fake_images, make_world, write_world
 
-from auditor.build.probing import Probed, probe
 from auditor.errors import DatasetError, IndexMismatch
+from auditor.indexing.probe import Probed, probe
 from auditor.measure.metrics import metrics
 from auditor.models.probe import train_probe
 from auditor.records import ClassName, Preprocess, ProbeKind, Rate

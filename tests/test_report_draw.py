@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from auditor.draw.cells import draw_match, draw_similar
+from auditor.draw.grids import colour_of, draw_grid, draw_variants, figure, save
+from auditor.draw.lettering import Bright, fit, letter, plain_font, shorten, shorten_path, wrap
 from auditor.records import VARIANTS, Hit, ImageGrids, Match, Pair, Similar
-from auditor.report.compare import draw_match, draw_similar
-from auditor.report.draw import colour_of, draw_grid, draw_variants, figure, save
-from auditor.report.lettering import Bright, fit, letter, plain_font, shorten, shorten_path, wrap
 
 BLACK = Image.new("RGB", (224, 224))
 NAMES = {0: "tabby, tabby cat", 1: "", 2: "三つ指 🙂 \x1b[31m", 3: "three-toed sloth " * 9, 4: "y" * 300}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from auditor.errors import AuditError
+from auditor.files import new_file, write_bytes
 from auditor.records import (
     BackboneRow,
     Check,
@@ -23,7 +24,6 @@ from auditor.records import (
     Rate,
     Similar,
 )
-from auditor.report.files import replacing, write_bytes
 from auditor.report.write import as_json, table_of, write_table
 
 UNDECODABLE = "bad\udcff.jpg"
@@ -183,7 +183,7 @@ def test_a_broken_write_leaves_what_was_there(tmp_path):
         temporary.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+    with pytest.raises(KeyboardInterrupt), new_file(path) as temporary:
         fail(temporary)
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["t.csv"]

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from worlds import World, make_world, softmax, write_world
 
+from auditor.draw.charts import draw_thresholds
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
 from auditor.measure.metrics import metrics
 from auditor.measure.threshold import thresholds
 from auditor.records import CellScore, Preprocess, Rate, ThresholdPoint, Thresholds
-from auditor.report.charts import draw_thresholds
 from auditor.store import HeadFacts, Index
 from tests.conftest import run_audit
 

@@ -17,14 +17,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from auditor.build.examples import ImageExamples, SceneExamples, load_batches
-from auditor.build.training import TrainingRequest, Validation, train, validate
 from auditor.data.occlusion import normalise
 from auditor.data.read import read_dataset
 from auditor.data.synth import CLASSES, Recipe, render, sample_scene
 from auditor.errors import BackboneError, DatasetError
 from auditor.models.catalog import BackboneSpec
-from auditor.models.train import (
+from auditor.models.weights import assemble, load_backbone
+from auditor.records import Preprocess, Rate
+from auditor.train.examples import ImageExamples, SceneExamples, load_batches
+from auditor.train.loop import (
     Progress,
     Schedule,
     build_classifier,
@@ -32,8 +33,7 @@ from auditor.models.train import (
     pick_optimizer,
     train_classifier,
 )
-from auditor.models.weights import assemble, load_backbone
-from auditor.records import Preprocess, Rate
+from auditor.train.training import TrainingRequest, Validation, train, validate
 from tests.conftest import run_audit
 
 TINY = (

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from auditor.files import digest
 from auditor.records import ClassName
 from auditor.store import HeadFacts, IndexWriter, write_shard
-from auditor.store.durable import digest
 from indexes import FakeImage, manifest
 
 GRID, DIM = (3, 3), 12

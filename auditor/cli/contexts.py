@@ -116,8 +116,8 @@ def _show_image(
     as_json: bool,
     table: Path | None,
 ) -> None:
+    from auditor.draw.grids import draw_variants
     from auditor.explain.context import draw_inputs, image_context, read_panels
-    from auditor.report.draw import draw_variants
 
     label = None if class_ is None else find_class(index, class_)
     panels = read_panels(index, image, inpainted)
@@ -138,9 +138,9 @@ def _show_fills(
     table: Path | None,
 ) -> None:
     from auditor.cli.progress import Bar
+    from auditor.draw.fill_chart import draw_fills
     from auditor.explain.fills import count_fills
     from auditor.measure.fills import compare_fills
-    from auditor.report.fill_chart import draw_fills
 
     label = None if class_ is None else find_class(index, class_)
     fills = fills or (index.manifest.fill,)

@@ -41,8 +41,8 @@ def cam(
     Example: audit cam img.jpg --class 3,8
     """
     from auditor.cli.pictures import crop
+    from auditor.draw.heat import draw_class_maps
     from auditor.explain.cam import class_maps
-    from auditor.report.maps import draw_class_maps
 
     with open_index(index) as opened:
         found = class_maps(opened, image, _find_classes(opened, class_))
@@ -72,9 +72,9 @@ def relevance(
     Example: audit relevance img.jpg --cell 3,4
     """
     from auditor.cli.pictures import crop
+    from auditor.draw.heat import draw_relevance
     from auditor.explain.relevance import relevance as explain
     from auditor.measure.images import find_class
-    from auditor.report.maps import draw_relevance
 
     _, row, col = parse_cell(f"{image}:{cell}")
     with open_index(index) as opened:
@@ -103,9 +103,9 @@ def attack(
 
     Example: audit attack img.jpg --target 808 --steps 20 --eps 8/255
     """
+    from auditor.draw.filmstrip import draw_attack, perturbed_picture
     from auditor.explain.attack import attack as descend
     from auditor.measure.images import find_class
-    from auditor.report.filmstrip import draw_attack, perturbed_picture
 
     with open_index(index) as opened:
         label = find_class(opened, target)

@@ -14,7 +14,7 @@ from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
 
 if TYPE_CHECKING:
-    from auditor.build.plan import HeadChoice
+    from auditor.indexing.plan import HeadChoice
 
 DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
 Triple = Annotated[
@@ -78,8 +78,8 @@ def index(
 
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
-    from auditor.build.index import build_index
-    from auditor.build.plan import Request
+    from auditor.indexing.build import build_index
+    from auditor.indexing.plan import Request
 
     chosen = _head(head)
     request = Request(
@@ -150,7 +150,7 @@ def _triple(text: str | None) -> tuple[float, float, float] | None:
 
 def _head(text: str) -> HeadChoice | Path:
     """A head by its name, or the file that holds one."""
-    from auditor.build.plan import HEADS
+    from auditor.indexing.plan import HEADS
 
     if (found := next((name for name in HEADS if name == text), None)) is not None:
         return found

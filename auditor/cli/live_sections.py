@@ -9,14 +9,14 @@ from PIL import Image
 
 from auditor.cli.pictures import crop
 from auditor.cli.stored_sections import Part, caption, rank_classes, write_command
+from auditor.draw.fill_chart import draw_fills
+from auditor.draw.filmstrip import draw_attack
+from auditor.draw.grids import draw_variants
+from auditor.draw.heat import draw_relevance
 from auditor.errors import DatasetError
 from auditor.measure.context import class_detail
 from auditor.measure.fills import compare_fills
 from auditor.records import Fill, ImageGrids
-from auditor.report.draw import draw_variants
-from auditor.report.fill_chart import draw_fills
-from auditor.report.filmstrip import draw_attack
-from auditor.report.maps import draw_relevance
 from auditor.report.sections import Figure, Section
 from auditor.store import Index
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from auditor.cli.pictures import crops
+from auditor.draw.scatter import NAMED, SHOWN, draw_clusters, draw_concept, draw_map
 from auditor.grids import parse_cell
 from auditor.records import CellMap, Cluster, Concept
-from auditor.report.scatter import NAMED, SHOWN, draw_clusters, draw_concept, draw_map
 from auditor.search.concept import Examples, concept, read_examples
 from auditor.store import Index
 

@@ -78,7 +78,7 @@ def picture_path(out: Path | None, index: str, *words: str) -> Path:
 
 def save_picture(picture: Image, path: Path, *, quiet: bool) -> None:
     """Write a drawing as PNG and say where it is."""
-    from auditor.report.draw import save
+    from auditor.draw.grids import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save(picture, path)

@@ -9,11 +9,11 @@ from PIL import Image
 
 from auditor.data.pixels import crop_upright
 from auditor.data.shown import occlude_crop, unpack_mask
+from auditor.draw.cells import draw_match, draw_similar
+from auditor.draw.grids import draw_grid, draw_variants, stack
 from auditor.errors import CellError, DatasetError
 from auditor.measure.images import image_grids
 from auditor.records import ClassDetail, ImageGrids, Match, Similar
-from auditor.report.compare import draw_match, draw_similar
-from auditor.report.draw import draw_grid, draw_variants, stack
 from auditor.search.similar import similar, similar_to_vector
 from auditor.store import Index
 

@@ -21,7 +21,7 @@ from auditor.errors import AuditError
 from auditor.records import PoolRule, Probe, ProbeKind
 
 if TYPE_CHECKING:
-    from auditor.build.index import Watch
+    from auditor.indexing.build import Watch
     from auditor.store import Index
 
 
@@ -61,7 +61,7 @@ def _probe(
     on: Index, train: Index | None, kind: ProbeKind, seed: int, epochs: int | None, watch: Watch
 ) -> Probe:
     """Training knows no metrics and metrics no training: what came out of both."""
-    from auditor.build.probing import probe as train_probe
+    from auditor.indexing.probe import probe as train_probe
     from auditor.measure.metrics import metrics
 
     probed = train_probe(on, train, kind=kind, seed=seed, epochs=epochs, watch=watch)
@@ -103,8 +103,8 @@ def threshold(
 
     Example: audit threshold --index val-convnext_base --table curves.csv
     """
+    from auditor.draw.charts import draw_thresholds
     from auditor.measure.threshold import thresholds
-    from auditor.report.charts import draw_thresholds
 
     with ExitStack() as stack:
         opened = stack.enter_context(open_index(index))

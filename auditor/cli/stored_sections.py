@@ -19,6 +19,9 @@ from auditor.cli.pictures import (
     similar_picture,
     variants_picture,
 )
+from auditor.draw.charts import draw_thresholds
+from auditor.draw.grids import figure
+from auditor.draw.heat import draw_class_maps
 from auditor.errors import DatasetError
 from auditor.explain.cam import class_maps
 from auditor.grids import parse_cell
@@ -29,9 +32,6 @@ from auditor.measure.pool import pool
 from auditor.measure.scores import require_scores
 from auditor.measure.threshold import thresholds
 from auditor.records import ImageGrids
-from auditor.report.charts import draw_thresholds
-from auditor.report.draw import figure
-from auditor.report.maps import draw_class_maps
 from auditor.report.sections import Figure, Section
 from auditor.search.cluster import describe
 from auditor.search.match import match

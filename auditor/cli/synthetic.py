@@ -11,7 +11,7 @@ from auditor.cli.options import pairs
 from auditor.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from auditor.build.training import Validation
+    from auditor.train.training import Validation
 
 
 def synth(
@@ -77,9 +77,9 @@ def train(
 
     Example: audit train scenes --arch resnet10t --model-arg output_stride=16 --size 112 --epochs 1
     """
-    from auditor.build.training import TrainingRequest
-    from auditor.build.training import train as train_classifier
     from auditor.models.weights import parse_model_args, pick_device
+    from auditor.train.training import TrainingRequest
+    from auditor.train.training import train as train_classifier
 
     request = TrainingRequest(
         arch, head, parse_model_args(pairs(model_arg)), annotations, size, epochs, batch, optimizer, rate,

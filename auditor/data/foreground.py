@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from auditor.data.formats.segments import fill
 from auditor.data.pixels import MAX_PIXELS, fit, read_mask
-from auditor.data.segments import fill
 from auditor.errors import DatasetError
 from auditor.grids import Geometry, Mask
 from auditor.records import Foreground, MaskFile, Region, Sample

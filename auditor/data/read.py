@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor.data import coco, folder, imagenet, manifest, masks, voc, yolo
 from auditor.data.files import Source, list_source
+from auditor.data.formats import coco, folder, imagenet, masks, table, voc, yolo
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import Dataset, Sample
@@ -24,7 +24,7 @@ class Reader(NamedTuple):
 
 # The first that matches reads, so what is more specific stands first and a plain folder last.
 READERS = (
-    Reader(manifest.matches, manifest.read),
+    Reader(table.matches, table.read),
     Reader(coco.matches, coco.read),
     Reader(masks.matches, masks.read),
     Reader(imagenet.matches, imagenet.read),

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from pycocotools import mask as coco_mask
 
-from auditor.data.segments import fill as fill_code
+from auditor.data.formats.segments import fill as fill_code
 from auditor.grids import Mask
 from auditor.records import Fill, Preprocess
 

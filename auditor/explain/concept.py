@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.build.extract import Extractor
-from auditor.build.load import load
 from auditor.data.files import list_files
+from auditor.data.load import load
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.explain.live import reopen
+from auditor.indexing.extract import Extractor
 from auditor.records import Dataset, Sample
 from auditor.store import Index
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.build.load import Loaded
-from auditor.build.score import CellScores
+from auditor.data.load import Loaded
 from auditor.data.shown import occlude_crop
 from auditor.errors import DatasetError
 from auditor.explain.inpaint import NOTHING, OPENCV, change_outside, inpaint, read_inpainted
 from auditor.explain.scorer import Scorer, load_annotated
 from auditor.grids import Mask, occupancy
+from auditor.indexing.score import CellScores
 from auditor.records import Fill, Flip, Guess, ImageContext, ImageGrids, Rate, Shift
 from auditor.store import Index
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.build.index import Watch
-from auditor.build.load import Loaded, map_ahead
-from auditor.build.score import CellScores
+from auditor.data.load import Loaded, map_ahead
 from auditor.errors import DatasetError
 from auditor.explain.placebo import place_elsewhere
 from auditor.explain.scorer import Folds, Scorer, cover, load_annotated
 from auditor.grids import Mask, occupancy
+from auditor.indexing.build import Watch
+from auditor.indexing.score import CellScores
 from auditor.records import Fill
 from auditor.store import Index
 

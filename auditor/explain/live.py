@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auditor.build.extract import Extractor
-from auditor.build.load import Loaded, load
-from auditor.build.score import summarise
+from auditor.data.load import Loaded, load
 from auditor.errors import CellError, DatasetError, IndexMismatch
 from auditor.grids import check_cell
+from auditor.indexing.extract import Extractor
+from auditor.indexing.score import summarise
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.head_files import load_head
 from auditor.models.heads import Head

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from auditor.build.extract import Extractor
-from auditor.build.load import Loaded, load
-from auditor.build.score import CellScores, summarise
+from auditor.data.load import Loaded, load
 from auditor.data.shown import unpack_mask
 from auditor.errors import DatasetError
 from auditor.explain.live import reopen
 from auditor.grids import Mask
+from auditor.indexing.extract import Extractor
+from auditor.indexing.score import CellScores, summarise
 from auditor.models.backbone import Grid
 from auditor.records import Dataset, Fill, Foreground, Sample
 from auditor.store import Index

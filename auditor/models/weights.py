@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.errors import BackboneError
+from auditor.files import digest
 from auditor.models.anatomy import Anatomy, dissect
 from auditor.models.backbone import Backbone
 from auditor.models.catalog import BackboneSpec, describe, resolve
-from auditor.models.checkpoints import read_checkpoint, sha256_of
+from auditor.models.checkpoints import read_checkpoint
 from auditor.models.hub import fetch
 from auditor.models.imagenet import class_names
 from auditor.models.preprocessing import choose_preprocess, override_statistics
@@ -55,7 +56,7 @@ def load_backbone(
         spec,
         model.to(pick_device(device)),
         prepared,
-        weights_sha256=f"random:{seed}" if path is None else sha256_of(path),
+        weights_sha256=f"random:{seed}" if path is None else digest(path, "sha256"),
         classes=_classes(spec, source, model, is_own_file=weights is not None and path is not None),
     )
 

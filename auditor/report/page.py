@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from auditor.report.files import write_bytes
+from auditor.files import write_bytes
 from auditor.report.sections import Figure, Page, Section
 from auditor.report.text import certify, visible
 from auditor.report.views import View, view

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from auditor.errors import AuditError
-from auditor.report.files import replacing, write_bytes
+from auditor.files import new_file, write_bytes
 from auditor.report.flat import Flat, Value, facts, flatten
 
 _SQL = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
@@ -80,7 +80,7 @@ def _write_parquet(flat: Flat, path: Path) -> None:
     asked = ", ".join(
         f'unnest(?::{_SQL[kind]}[]) AS "{name}"' for name, kind in zip(flat.names, flat.kinds, strict=True)
     )
-    with replacing(path) as temporary, duckdb.connect() as connection:
+    with new_file(path) as temporary, duckdb.connect() as connection:
         connection.sql(f"SELECT {asked}", params=columns).write_parquet(str(temporary))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.grids import split_cell_id
 from auditor.records import CellMap, ClassShare, Cluster, PredictedShare, Rate
-from auditor.search.classes import ImageClasses, class_shares
+from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.store import Index
 
 EXEMPLARS = 8

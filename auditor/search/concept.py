@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.errors import CellError, DatasetError
 from auditor.grids import cell_id, check_cell, edges, parse_cell
 from auditor.records import Concept, Rate
-from auditor.search.classes import ImageClasses, class_shares
+from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.similar import describe_hits
 from auditor.store import Index
 

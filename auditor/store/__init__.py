@@ -10,7 +10,7 @@ from auditor.store.manifest import (
     ShardEntry,
     read_manifest,
 )
-from auditor.store.maps import find_map, save_map
+from auditor.store.map_file import find_map, save_map
 from auditor.store.shards import (
     Staged,
     promote_staged,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from auditor.errors import AuditError, IndexDamaged
+from auditor.files import digest
 from auditor.records import Check
 from auditor.store.derived import REPAIR, codes, open_database, open_vectors, shard_array
-from auditor.store.durable import digest
 from auditor.store.manifest import FileFacts, Manifest, ShardEntry, read_manifest
 from auditor.store.shards import SHARDS
 from auditor.store.writer import IndexWriter, shard_paths

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged
+from auditor.files import new_file
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
-from auditor.store.durable import new_file
 from auditor.store.manifest import FileFacts, Manifest, ShardEntry
 from auditor.store.shards import SHARDS
 

@@ -11,8 +11,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from auditor.errors import IndexDamaged, IndexMismatch, IndexMissing
+from auditor.files import digest, new_file
 from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess
-from auditor.store.durable import digest, new_file
 
 SCHEMA = 1
 MANIFEST = "index.json"

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.files import TEMPORARY, new_folder
 from auditor.store.columns import CELLS, IMAGES, Columns, len_of, read_parquet, write_parquet
-from auditor.store.durable import TEMPORARY, new_folder
 from auditor.store.manifest import FileFacts, ShardEntry
 
 SHARDS = "shards"

@@ -14,9 +14,9 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMismatch
+from auditor.files import TEMPORARY, new_file, remove_folder
 from auditor.store.columns import connect, read_parquet
 from auditor.store.derived import DATABASE, MAP, build_derived
-from auditor.store.durable import TEMPORARY, new_file, remove_folder
 from auditor.store.manifest import (
     MANIFEST,
     DroppedShard,

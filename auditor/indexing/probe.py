@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.build.classes import match_classes
-from auditor.build.index import Watch
-from auditor.build.plan import fold_of
-from auditor.build.rescore import rescore_index
 from auditor.errors import DatasetError, IndexMismatch
+from auditor.files import digest, new_file
+from auditor.indexing.build import Watch
+from auditor.indexing.matching import match_classes
+from auditor.indexing.plan import fold_of
+from auditor.indexing.rescore import rescore_index
 from auditor.models.head_files import save_head
 from auditor.models.heads import AnyProbe
 from auditor.models.probe import LINEAR_STEPS, MLP_STEPS, default_epochs, train_mlp_probe, train_probe
 from auditor.records import ProbeKind
 from auditor.store import HeadFacts, Index
-from auditor.store.durable import digest, new_file
 from auditor.store.kin import require_same_features
 
 

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from auditor.build.classes import ClassMatch, fixed_label, match_classes
-from auditor.build.load import Loaded
+from auditor.data.load import Loaded
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
+from auditor.files import digest
+from auditor.indexing.matching import ClassMatch, fixed_label, match_classes
 from auditor.models.backbone import Backbone
-from auditor.models.checkpoints import sha256_of
 from auditor.models.head_files import load_probe
 from auditor.models.heads import AnyProbe
 from auditor.models.imagenet import class_names, real_labels, synset_ids
@@ -143,7 +143,7 @@ def _read_given(path: Path, backbone: Backbone, readout: str) -> GivenHead:
     head = load_probe(path, backbone)
     if readout == "exact" and head.readout is None:
         raise BackboneError(f"the head in {path} has no exact readout; use --readout pointwise")
-    return GivenHead(path, sha256_of(path), head)
+    return GivenHead(path, digest(path, "sha256"), head)
 
 
 def _choose_head(dataset: Dataset, backbone: Backbone, head: HeadChoice) -> HeadName:

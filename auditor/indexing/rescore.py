@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auditor.build.classes import fixed_label
-from auditor.build.index import Watch
-from auditor.build.plan import fold_of
-from auditor.build.score import CellScores, summarise
 from auditor.errors import BackboneError
+from auditor.indexing.build import Watch
+from auditor.indexing.matching import fixed_label
+from auditor.indexing.plan import fold_of
+from auditor.indexing.score import CellScores, summarise
 from auditor.models.backbone import Grid
 from auditor.models.heads import AnyProbe
 from auditor.models.probe import MlpHead

@@ -12,22 +12,21 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from auditor.build.extract import Extractor
-from auditor.build.load import Loaded, load_ahead
-from auditor.build.plan import FOLDS, Plan, Request, check_same, make_manifest, make_plan
-from auditor.build.score import summarise as summarise_scores
-from auditor.build.shard import ShardRows
+from auditor.data.load import Loaded, load_ahead
 from auditor.data.read import read_dataset
 from auditor.errors import DatasetError
+from auditor.files import digest, new_file
+from auditor.indexing.extract import Extractor
+from auditor.indexing.plan import FOLDS, Plan, Request, check_same, make_manifest, make_plan
+from auditor.indexing.score import summarise as summarise_scores
+from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
-from auditor.models.checkpoints import sha256_of
 from auditor.models.head_files import load_head, save_head
 from auditor.models.heads import Head, OwnHead, certify, make_text_head
 from auditor.models.probe import train_probe
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.store.check import damaged_shards
-from auditor.store.durable import new_file
 from auditor.store.index import summarise
 from auditor.store.manifest import HeadFacts, has_manifest
 from auditor.store.shards import Staged, promote_staged, read_staged, staged_names, write_shard, write_staged
@@ -228,7 +227,7 @@ class Build:
                 save_head(head, temporary, self.backbone.weights_sha256)
             else:
                 shutil.copyfile(self.plan.given.path, temporary)
-        self.writer.update(head=HeadFacts(self.plan.head, file, sha256_of(path)))
+        self.writer.update(head=HeadFacts(self.plan.head, file, digest(path, "sha256")))
         return head
 
     def _certify(self, head: Head | None) -> Certificate | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from auditor.data.classes import is_synset, number, sort_classes
+from auditor.data.class_names import is_synset, number, sort_classes
 from auditor.data.files import SPLITS, Source, note_ignored
 from auditor.data.notes import Notes
 from auditor.records import Dataset, Sample

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from auditor.data.classes import number, to_class
+from auditor.data.class_names import number, to_class
 from auditor.data.files import Files, Source, split_of
+from auditor.data.formats.segments import check_polygons, check_rle
 from auditor.data.notes import Notes
-from auditor.data.segments import check_polygons, check_rle
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Region, Sample
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auditor.build.load import Loaded
+from auditor.data.load import Loaded
 from auditor.data.occlusion import normalise, occlude
 from auditor.models.backbone import Backbone, Grid
 from auditor.records import Fill

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from auditor.draw.cells import box_cell, zoom_cell
+from auditor.draw.grids import Faint, Paper, colour_of
+from auditor.draw.lettering import Colour, Dark, White, letter, write
 from auditor.grids import parse_cell
 from auditor.records import CellMap, Cluster, Concept
-from auditor.report.compare import box_cell, zoom_cell
-from auditor.report.draw import Faint, Paper, colour_of
-from auditor.report.lettering import Colour, Dark, White, letter, write
 from auditor.report.search_tables import times
 from auditor.report.text import percent, plural, share
 

@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auditor.build.examples import Examples, HeldOut, find_examples, load_batches
 from auditor.data.occlusion import normalise
 from auditor.errors import DatasetError
+from auditor.files import digest
 from auditor.grids import occupancy
 from auditor.models.backbone import Backbone
 from auditor.models.catalog import BackboneSpec, read_header
-from auditor.models.checkpoints import sha256_of
-from auditor.models.train import (
+from auditor.models.weights import assemble
+from auditor.records import Rate
+from auditor.train.examples import Examples, HeldOut, find_examples, load_batches
+from auditor.train.loop import (
     RECIPES,
     Optimizer,
     Progress,
@@ -33,8 +35,6 @@ from auditor.models.train import (
     save_classifier,
     train_classifier,
 )
-from auditor.models.weights import assemble
-from auditor.records import Rate
 
 _BATCH = 64  # images per forward pass in validation
 
@@ -191,7 +191,7 @@ class _Run:
         return {
             "schedule": asdict(self.schedule),
             "head": self.request.head,
-            "start": None if start is None else sha256_of(start),
+            "start": None if start is None else digest(start, "sha256"),
             **self.examples.describe(),
         }
 

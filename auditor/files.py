@@ -1,4 +1,4 @@
-"""Writing so that a kill leaves either the old content or the new: temporary name, fsync, rename, fsync."""
+"""Files that are whole or not there at all, whatever ends the process: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from auditor.errors import AuditError
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with; whatever carries it may be swept up."""
@@ -35,16 +37,30 @@ def new_folder(index: Path, target: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that replaces it when the block ends well."""
-    temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{target.name}")
+    """A temporary path beside `target` that replaces it when the block ends well.
+
+    The folder is made where it is missing; AuditError where the place cannot be written to.
+    """
+    temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{target.name[-64:]}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         flush(temporary)
         temporary.replace(target)
         flush(target.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise AuditError(
+            f"cannot write {target}: {error.strerror or error}; name another place for it"
+        ) from error
+    finally:
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file whole, or leave what was there."""
+    with new_file(target) as temporary:
+        temporary.write_bytes(content)
 
 
 def flush(path: Path) -> None:

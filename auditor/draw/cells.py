@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from auditor.draw.grids import Faint, Paper, colour_of
+from auditor.draw.lettering import Bright, Dark, White, letter, shorten_path, write
 from auditor.grids import cell_box
 from auditor.records import Hit, Match, Pair, Similar
-from auditor.report.draw import Faint, Paper, colour_of
-from auditor.report.lettering import Bright, Dark, White, letter, shorten_path, write
 from auditor.report.text import share
 
 Grid = tuple[int, int]

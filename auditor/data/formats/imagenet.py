@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from auditor.data import voc
-from auditor.data.classes import is_synset, number, read_text, sort_classes
+from auditor.data.class_names import is_synset, number, read_text, sort_classes
 from auditor.data.files import Source, suffix
-from auditor.data.folder import Place, arrange
+from auditor.data.formats import voc
+from auditor.data.formats.folder import Place, arrange
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import Dataset, Sample

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from auditor.draw.grids import Faint, Paper, colour_of
+from auditor.draw.heat import Red
+from auditor.draw.lettering import Bright, Colour, Dark, White, fit, letter, write, write_centred
 from auditor.grids import cell_box, edges
 from auditor.records import Attack
-from auditor.report.draw import Faint, Paper, colour_of
-from auditor.report.lettering import Bright, Colour, Dark, White, fit, letter, write, write_centred
-from auditor.report.maps import Red
 from auditor.report.text import plural, share
 
 Labels = NDArray[np.int64]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from auditor.draw.grids import Faint, Paper
+from auditor.draw.lettering import Colour, Dark, White, write
 from auditor.records import Box, ClassMap, ClassMaps, Relevance
-from auditor.report.draw import Faint, Paper
-from auditor.report.lettering import Colour, Dark, White, write
 from auditor.report.text import share
 
 Red = (230, 25, 40)

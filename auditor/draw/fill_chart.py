@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from auditor.draw.grids import Faint, Paper
+from auditor.draw.lettering import Colour, Dark, write
 from auditor.records import FillRow, FillTable
-from auditor.report.draw import Faint, Paper
-from auditor.report.lettering import Colour, Dark, write
 from auditor.report.text import plural
 
 _CLASSES = 16  # more make a picture that nobody reads; the table has them all

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from auditor.data.classes import number, sort_classes
+from auditor.data.class_names import number, sort_classes
 from auditor.data.files import Source, pair, share_stems, split_of
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError

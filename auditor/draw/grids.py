@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from auditor.draw.lettering import Bright, Colour, Dark, White, fit, letter, write, write_centred
+from auditor.files import write_bytes
 from auditor.grids import Mask, cell_box, edges
 from auditor.records import ImageGrids
 from auditor.report.cell_tables import class_name, rank_classes, title
-from auditor.report.files import write_bytes
-from auditor.report.lettering import Bright, Colour, Dark, White, fit, letter, write, write_centred
 from auditor.report.sections import Figure
 
 Paper = (255, 255, 255)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from auditor.data.classes import read_class_list, read_text, to_class
+from auditor.data.class_names import read_class_list, read_text, to_class
 from auditor.data.files import Files, Source, pair, split_of
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from auditor.data.classes import number, read_class_list, sort_classes
+from auditor.data.class_names import number, read_class_list, sort_classes
 from auditor.data.files import Files, Source, pair, share_stems, split_of
-from auditor.data.folder import Place, arrange
+from auditor.data.formats.folder import Place, arrange
 from auditor.data.notes import Notes
 from auditor.data.pixels import read_mask
 from auditor.errors import DatasetError

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auditor.build.load import Loaded
-from auditor.build.score import CellScores
+from auditor.data.load import Loaded
 from auditor.data.shown import pack_mask
 from auditor.grids import Mask, occupancy
+from auditor.indexing.score import CellScores
 from auditor.models.backbone import Grid
 from auditor.records import VARIANTS
 from auditor.store.columns import Columns, Ragged

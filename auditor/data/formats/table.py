@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.data.classes import number, read_class_list, read_text, sort_classes
+from auditor.data.class_names import number, read_class_list, read_text, sort_classes
 from auditor.data.files import Source
-from auditor.data.masks import class_regions, read_labels
+from auditor.data.formats.masks import class_regions, read_labels
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, MaskFile, Region, Sample

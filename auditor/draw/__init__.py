@@ -1,0 +1,1 @@
+"""What drawings share: lettering, colours, cells over a photograph, cards, charts."""
