@@ -39,8 +39,8 @@ class Geometry:
     ) -> tuple[int, int, int, int]:
         """A box of the original image in pixels of the crop: left, top, right, bottom, far edge exclusive.
 
-        Corners times (new size / old size), minus the crop's offset, truncated, clipped to the crop:
-        of 120 conventions tried the one that gives all 20 denominators of Table 8.
+        Corners times (new size / old size), minus the crop's offset, truncated, clipped to the crop: of the
+        120 conventions that were tried, the one that gives all 20 denominators of Table 8.
         Multiplied before divided, so that whole pixels stay whole in floating point.
         """
         new_width, new_height = self.resized(width, height)
@@ -57,14 +57,14 @@ class Geometry:
 
 
 def occupancy(mask: Mask, grid: tuple[int, int]) -> Mask:
-    """Cells (H, W) in which any pixel of the mask (S, S) falls: the paper's foreground cells (4.1, A.1)."""
+    """Cells (H, W) that hold any pixel of the mask (S, S): the paper's foreground cells (4.1, A.1)."""
     rows, cols = (edges(side, cells)[:-1] for side, cells in zip(mask.shape, grid, strict=True))
     by_row = np.logical_or.reduceat(mask, rows, axis=0)
     return np.asarray(np.logical_or.reduceat(by_row, cols, axis=1), dtype=np.bool_)
 
 
 def edges(side: int, cells: int) -> NDArray[np.int64]:
-    """The cells + 1 pixel edges that divide `side` pixels evenly."""
+    """The pixel edges (cells + 1,) that divide `side` pixels evenly, rounded down where they cannot."""
     return np.arange(cells + 1, dtype=np.int64) * side // cells
 
 
@@ -85,11 +85,11 @@ def check_cell(row: int, col: int, grid: tuple[int, int]) -> None:
 
 
 def parse_cell(text: str) -> tuple[str, int, int]:
-    """`path:row,col` as path, row and column; the path may itself hold colons."""
-    found = re.fullmatch(r"(.+):(\d+),(\d+)", text)
-    if found is None:
+    """`path:row,col` as path, row and column; the path may itself hold colons. CellError for other text."""
+    match = re.fullmatch(r"(.+):(\d+),(\d+)", text)
+    if match is None:
         raise CellError(f"{text!r} names no cell; write it as image.jpg:row,col, for example img.jpg:3,4")
-    return found[1], int(found[2]), int(found[3])
+    return match[1], int(match[2]), int(match[3])
 
 
 def cell_id(image: int, row: int, col: int, grid: tuple[int, int]) -> int:

@@ -22,18 +22,19 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from auditor.cli.progress import Bar
-from auditor.data.synth import Recipe as SceneRecipe
+from auditor.data.scenes import Recipe as SceneRecipe
 from auditor.data.synth import write_scenes
 from auditor.errors import BackboneError
 from auditor.indexing.build import build_index
 from auditor.indexing.plan import Request
-from auditor.indexing.probe import probe
-from auditor.measure import metrics
+from auditor.indexing.train_probe import probe
 from auditor.models.backbone import Backbone
 from auditor.models.weights import load_backbone
-from auditor.records import Metrics, Rate
+from auditor.questions.metrics.ask import metrics
+from auditor.questions.metrics.record import Metrics
+from auditor.records import Rate
 from auditor.store import Index
+from auditor.terminal.progress import Bar
 from auditor.train.examples import SceneExamples
 from auditor.train.loop import TrainedHead
 from auditor.train.training import TrainingRequest, train, validate

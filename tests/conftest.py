@@ -16,9 +16,9 @@ REAL = Path(__file__).parents[2] / "shared" / "real"
 README = Path(__file__).parents[1] / "README.md"
 
 
-def readme_commands(heading: str) -> list[list[str]]:
-    """The `audit` commands, in words, of the first code block under a heading of the README."""
-    section = README.read_text().split(f"## {heading}", 1)[1]
+def readme_commands(heading: str, page: Path = README) -> list[list[str]]:
+    """The `audit` commands, in words, of the first code block under a heading of a page."""
+    section = page.read_text().split(f"# {heading}", 1)[1]
     block = section.split("```", 2)[1]
     lines = [line for line in block.splitlines() if line.startswith("audit ")]
     return [shlex.split(line, comments=True)[1:] for line in lines]

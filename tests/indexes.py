@@ -1,16 +1,24 @@
-"""Small synthetic indexes with known content, made through the project's own writer."""
+"""Little indexes with known content, made through the project's own writer from images described here.
+
+`random_images` describes images of every kind with arbitrary features; a `World` gives features that mean
+something: each class is a direction, and an affine head reads it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
-from auditor.records import Certificate, ClassName, Preprocess
+from auditor.files import digest
+from auditor.records import VARIANTS, Certificate, ClassName, Preprocess
 from auditor.store import (
     BackboneFacts,
     DatasetFacts,
@@ -23,6 +31,9 @@ from auditor.store import (
 
 CLASSES = 6
 DIM = 16
+GRID = (3, 3)
+CHANCES = [0.5, 0.2, 0.15, 0.1, 0.05]
+NAMES, WORLD_DIM = ("ant", "bee", "cow", "dog"), 12
 
 
 @dataclass
@@ -30,7 +41,8 @@ class FakeImage:
     """One image as the tests know it: what is present in each cell, and what each variant's cells show.
 
     present: a set of classes per cell, None where nothing is annotated; shown: (variants, cells, 5) classes,
-    best first; guesses: (variants, 5) of the whole image.
+    best first; guesses: (variants, 5) of the whole image; chances and entropy, (variants, cells, 5) and
+    (variants, cells): those of `shown`; features (H, W, C) of unit length, norms (H, W).
     """
 
     path: str
@@ -45,9 +57,22 @@ class FakeImage:
     true_name: str | None = None
     features: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     norms: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    split: str | None = None
+    chances: NDArray[np.float64] | None = None
+    entropy: NDArray[np.float64] | None = None
+
+    @property
+    def hash(self) -> str:
+        """What stands for the hash of the file's content."""
+        return hash_of(self.path)
 
 
-def manifest(grid: tuple[int, int] = (3, 3), *, head: str = "own", dim: int = DIM) -> Manifest:
+def hash_of(path: str) -> str:
+    """A 16-byte hash in hexadecimal."""
+    return hashlib.blake2b(path.encode(), digest_size=16).hexdigest()
+
+
+def manifest(grid: tuple[int, int] = GRID, *, head: str = "own", dim: int = DIM) -> Manifest:
     """A manifest of an index of `CLASSES` classes."""
     return Manifest(
         dataset=DatasetFacts("/data/birds", "folder", None, (ClassName("bird"),), 0.0, ("2 files left out",)),
@@ -63,7 +88,7 @@ def manifest(grid: tuple[int, int] = (3, 3), *, head: str = "own", dim: int = DI
     )
 
 
-def random_images(seed: int, count: int, grid: tuple[int, int] = (3, 3)) -> list[FakeImage]:
+def random_images(seed: int, count: int, grid: tuple[int, int] = GRID) -> list[FakeImage]:
     """Images of every kind: annotated or not, without background, several classes, unlabelled, broken."""
     rng = np.random.default_rng(seed)
     return [random_image(rng, f"{'ab'[i % 2]}/img{i:03d}.jpg", grid) for i in range(count)]
@@ -106,15 +131,17 @@ def image_columns(images: Sequence[FakeImage], first: int, head: str = "own") ->
     columns: dict[str, Any] = {
         "id": np.arange(first, first + len(images)),
         "path": [image.path for image in images],
-        "hash": [f"h{image.path}" for image in images],
+        "hash": [image.hash for image in images],
         "label": [image.label for image in images],
         "labels": [image.labels for image in images],
         "true_name": [image.true_name for image in images],
         "real": [image.real for image in images],
+        "split": [image.split for image in images],
         "status": [image.status for image in images],
         "error": [None if image.status == "ok" else "truncated" for image in images],
     }
-    for number, variant in enumerate(("original", "without_bg", "without_fg")):
+    variants = VARIANTS[: max(len(image.guesses) for image in images)]
+    for number, variant in enumerate(variants):
         columns[f"top5_{variant}"] = [
             image.guesses[number].tolist() if fine and (image.present or not number) else None
             for image, fine in zip(images, ok, strict=True)
@@ -124,11 +151,12 @@ def image_columns(images: Sequence[FakeImage], first: int, head: str = "own") ->
 
 def cell_columns(images: Sequence[FakeImage], first: int, head: str = "own") -> dict[str, Any]:
     """Columns of cells.parquet; an image without annotations has the original variant only."""
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("image", "variant", "cell", "foreground", "present", "top5", "top5_p")
-    }
+    names = ("image", "variant", "cell", "foreground", "present", "top5", "top5_p", "entropy")
+    rows: dict[str, list[Any]] = {name: [] for name in names}
     for number, image in enumerate(images):
-        for variant in range(0 if image.status != "ok" else 1 if image.present is None else 3):
+        variants = len(image.shown) if image.present is not None else 1
+        for variant in range(variants if image.status == "ok" else 0):
+            chances = None if image.chances is None else image.chances[variant].tolist()
             for cell, shown in enumerate(image.shown[variant]):
                 rows["image"].append(first + number)
                 rows["variant"].append(variant)
@@ -136,9 +164,10 @@ def cell_columns(images: Sequence[FakeImage], first: int, head: str = "own") -> 
                 rows["foreground"].append(None if image.foreground is None else image.foreground[cell])
                 rows["present"].append([] if image.present is None else sorted(image.present[cell]))
                 rows["top5"].append(shown.tolist())
-                rows["top5_p"].append([0.5, 0.2, 0.15, 0.1, 0.05])
+                rows["top5_p"].append(CHANCES[: len(shown)] if chances is None else chances[cell])
+                rows["entropy"].append(None if image.entropy is None else image.entropy[variant][cell])
     if head == "none":
-        del rows["top5"], rows["top5_p"]
+        del rows["top5"], rows["top5_p"], rows["entropy"]
     return rows
 
 
@@ -165,16 +194,127 @@ def make_index(
     path: Path,
     images: Sequence[FakeImage],
     *,
-    grid: tuple[int, int] = (3, 3),
+    grid: tuple[int, int] = GRID,
     head: str = "own",
     size: int = 5,
     removed: Sequence[int] = (),
+    described: Manifest | None = None,
 ) -> Path:
-    """A complete index of these images, `size` to a shard."""
-    with IndexWriter.create(path, manifest(grid, head=head)) as writer:
+    """A complete index of these images, `size` to a shard; its manifest is `described`, if given."""
+    with IndexWriter.create(path, described or manifest(grid, head=head)) as writer:
         for first in range(0, len(images), size):
             writer.add(shard(path, f"{first // size:05d}", images[first : first + size], first, head))
         if removed:
             writer.mark_removed(removed)
         writer.finish()
     return path
+
+
+# ------------------------------------------------------------------------------------------------ worlds
+
+
+@dataclass
+class World:
+    """Images: raw features (n, 9, C), labels, which classes are in each cell; the head (K, C) and (K,)."""
+
+    features: NDArray[np.float32]
+    labels: list[tuple[int, ...]]
+    present: list[list[set[int]]]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    names: tuple[str, ...] = NAMES
+    splits: tuple[str | None, ...] = ()
+    prefix: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        return [f"{self.prefix}img{number:03d}.jpg" for number in range(len(self.labels))]
+
+    @property
+    def hashes(self) -> list[str]:
+        return [hash_of(path) for path in self.paths]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """The head's scores of every cell (n, 9, K)."""
+        return self.features @ self.weight.T + self.bias
+
+
+def make_world(seed: int, count: int, *, noise: float = 0.6, labels: int = 2, prefix: str = "") -> World:
+    """Cells of a class lie around its direction, background around none, every cell with its own length."""
+    rng = np.random.default_rng(seed)
+    directions = np.random.default_rng(99).standard_normal((len(NAMES), WORLD_DIM))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    features, chosen, present = [], [], []
+    for _ in range(count):
+        classes = rng.choice(len(NAMES), rng.integers(1, labels + 1), replace=False)
+        shown = tuple(sorted(int(k) for k in classes))
+        here = [{int(rng.choice(shown))} if rng.random() < 0.5 else set() for _ in range(9)]
+        cells = [sum((directions[k] for k in cell), np.zeros(WORLD_DIM)) for cell in here]
+        cells = np.array(cells) + noise * rng.standard_normal((9, WORLD_DIM)) / np.sqrt(WORLD_DIM)
+        features.append(cells * rng.uniform(0.5, 4.0, (9, 1)))
+        chosen.append(shown)
+        present.append(here)
+    head = 3 * directions + 0.3 * rng.standard_normal(directions.shape)
+    return World(
+        np.array(features, np.float32), chosen, present, head.astype(np.float32),
+        rng.standard_normal(len(NAMES)).astype(np.float32) / 4, prefix=prefix,
+    )  # fmt: skip
+
+
+def softmax(scores: NDArray[Any]) -> NDArray[np.float64]:
+    values = np.exp(scores.astype(np.float64) - scores.max(-1, keepdims=True))
+    return np.asarray(values / values.sum(-1, keepdims=True))
+
+
+def write_world(path: Path, world: World, **changes: Any) -> Path:
+    """The index of a world, in two shards; `changes` go to the manifest."""
+    file = path / "heads" / "own.safetensors"
+    file.parent.mkdir(parents=True)
+    header = {"kind": "own", "classes": [[name, None] for name in world.names]}
+    save_file({"weight": world.weight, "bias": world.bias}, file, metadata={"audit_head": json.dumps(header)})
+    described = replace(
+        manifest(GRID, dim=WORLD_DIM),
+        classes=tuple(ClassName(name) for name in world.names),
+        backbone=replace(manifest().backbone, weights_sha256="w" * 64),
+        head=HeadFacts("own", "heads/own.safetensors", digest(file, "sha256")),
+    )
+    images = describe(world)
+    return make_index(path, images, size=-(-len(images) // 2), described=replace(described, **changes))
+
+
+def describe(world: World) -> list[FakeImage]:
+    """The images of a world, unmodified, as its own head sees them."""
+    norms = np.linalg.norm(world.features, axis=-1)
+    chances = softmax(world.scores)
+    entropy = -(chances * np.log(chances)).sum(-1)
+    best = -np.sort(-chances, axis=-1)[..., :5]
+    return [
+        replace(
+            image,
+            shown=image.shown[:1],
+            guesses=image.guesses[:1],
+            features=(world.features[row] / norms[row][:, None]).reshape(*GRID, -1),
+            norms=norms[row].reshape(GRID),
+            split=world.splits[row] if world.splits else None,
+            chances=best[row][None],
+            entropy=entropy[row][None],
+        )
+        for row, image in enumerate(fake_images(world, world.scores, world.scores.mean(axis=1)))
+    ]
+
+
+def fake_images(world: World, scores: NDArray[Any], image_scores: NDArray[Any]) -> list[FakeImage]:
+    """The world as the metrics' reference reads it, under any scores of cells (n, 9, K) and images (n, K)."""
+    return [
+        FakeImage(
+            path=world.paths[row],
+            label=min(labels, default=None),
+            labels=labels,
+            present=world.present[row],
+            foreground=[bool(cell) for cell in world.present[row]],
+            shown=np.argsort(-scores[row], axis=-1)[None, :, :5].repeat(3, axis=0),
+            guesses=np.argsort(-image_scores[row])[None, :5].repeat(3, axis=0),
+        )
+        for row, labels in enumerate(world.labels)
+    ]

@@ -10,48 +10,33 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from photos import SMALL, write_dataset, write_photo
 from PIL import Image
 from safetensors.torch import load_file
 
 import auditor.indexing.build as building
-from auditor.cli.progress import Bar
+from auditor.data.load import load
+from auditor.data.read import read_dataset
 from auditor.errors import IndexDamaged, IndexMismatch
+from auditor.indexing.extract import Extractor
 from auditor.indexing.matching import fixed_label, match_classes
 from auditor.indexing.plan import Request
+from auditor.indexing.score import score_grid
 from auditor.models.head_files import load_head
+from auditor.models.heads import OwnHead, dense_scores
 from auditor.models.weights import load_backbone
-from auditor.records import VARIANTS, ClassName, Preprocess
+from auditor.records import VARIANTS, ClassName, Preprocess, Readout
 from auditor.store import Index
 from auditor.store.check import check
+from auditor.terminal.progress import Bar
 from auditor.train.loop import build_classifier, save_classifier
 
-SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
-
-
-def write_photo(path: Path, seed: int, size: tuple[int, int] = (120, 90)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).integers(0, 256, (size[1] // 10, size[0] // 10, 3), np.uint8)
-    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(path)
-
-
-def write_dataset(root: Path, images: int = 6) -> Path:
-    """A folder per class, with VOC-like boxes of the class beside each image's middle."""
-    for number in range(images):
-        kind = ("cat", "dog")[number % 2]
-        write_photo(root / "images" / kind / f"{number:02d}.png", number)
-        box = f"<xmin>{20 + number}</xmin><ymin>15</ymin><xmax>{70 + number}</xmax><ymax>60</ymax>"
-        xml = (
-            f"<annotation><filename>{number:02d}.png</filename><size><width>120</width><height>90</height>"
-            f"<depth>3</depth></size><object><name>{kind}</name><bndbox>{box}</bndbox></object></annotation>"
-        )
-        (root / "boxes").mkdir(exist_ok=True)
-        (root / "boxes" / f"{number:02d}.xml").write_text(xml)
-    return root
+READOUTS: tuple[Readout, ...] = get_args(Readout)
 
 
 @pytest.fixture
@@ -222,6 +207,22 @@ def test_other_weights_are_refused_when_the_model_is_needed_again(
             assert ask("grid", "copy.png")["labels"] == ask("grid", "cat/02.png")["labels"]
     with pytest.raises(IndexMismatch, match="other weights"):
         audit("grid", "copy.png")
+
+
+def test_only_who_asks_for_gradients_gets_them(dataset: Path) -> None:
+    """The backbone lets them through; what an index is made of carries no graph."""
+    backbone = load_backbone("timm/test_resnet", weights="random", size=96, device="cpu")
+    listing = read_dataset(dataset)
+    image = load(listing, listing.samples[0], backbone.preprocess)
+    extractor = Extractor(backbone, "mean", "float32", 0)
+    head, moving = OwnHead(backbone), backbone.grid_of(extractor.images([image]))
+    for readout in READOUTS:
+        assert dense_scores(head, moving, readout).requires_grad
+        assert len(score_grid(head, moving, readout)) == 1
+    grid = extractor.original([image])
+    kept = [grid.features, grid.pooled, grid.logits]
+    assert not any(tensor.requires_grad for tensor in kept if tensor is not None)
+    assert torch.equal(grid.features, moving.features)
 
 
 def test_the_exact_readout_is_stored_when_asked_for(dataset: Path, audit: Callable[..., str]) -> None:

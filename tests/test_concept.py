@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from auditor.errors import AuditError
+from auditor.questions.concept.ask import References, concept, lowest_left_out, read_references, score_cells
+from auditor.questions.match.ask import match
 from auditor.records import Rate
-from auditor.search import Examples, concept, match, read_examples
-from auditor.search.concept import lowest_left_out, score_cells
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, random_images
 
@@ -47,21 +47,21 @@ def test_scores_counts_and_hits_are_brute_force(
     stored = [image.features.astype(np.float16).astype(np.float64) for image in images]
     cells = [f"{images[0].path}:0,1", f"{images[1].path}:2,2", f"{images[1].path}:1,0"]
     content = {"name": "thing", "cells": cells, "negatives": [f"{images[2].path}:0,0"]}
-    examples = read_examples(index, write(tmp_path, content))
-    references, negative = [stored[0][0, 1], stored[1][2, 2], stored[1][1, 0]], stored[2][0, 0]
+    references = read_references(index, write(tmp_path, content))
+    features, negative = [stored[0][0, 1], stored[1][2, 2], stored[1][1, 0]], stored[2][0, 0]
     usable = [n for n, image in enumerate(images) if image.status == "ok"]
-    scores = score_cells(index, np.array(usable), examples)
+    scores = score_cells(index, np.array(usable), references)
 
     def expected(cell: np.ndarray, others: list[np.ndarray]) -> float:
         return max(cosine(cell, one) for one in others) - cosine(cell, negative)
 
     for row, number in enumerate(usable):
-        slow = [expected(cell, references) for cell in stored[number].reshape(9, DIM)]
+        slow = [expected(cell, features) for cell in stored[number].reshape(9, DIM)]
         np.testing.assert_allclose(scores[row], slow, atol=1e-5)
-    threshold = min(expected(one, references[:i] + references[i + 1 :]) for i, one in enumerate(references))
-    assert lowest_left_out(examples) == pytest.approx(threshold, abs=1e-5)
+    threshold = min(expected(one, features[:i] + features[i + 1 :]) for i, one in enumerate(features))
+    assert lowest_left_out(references) == pytest.approx(threshold, abs=1e-5)
 
-    found = concept(index, examples, top=15)
+    found = concept(index, references, top=15)
     others = [(row, number) for row, number in enumerate(usable) if number not in (0, 1)]
     above = {number: scores[row] >= threshold for row, number in others}
     assert found.cells == Rate(sum(int(flags.sum()) for flags in above.values()), 9 * len(others))
@@ -99,7 +99,7 @@ def test_what_cannot_be_searched_gets_one_sentence(
 ) -> None:
     text = content if isinstance(content, str) else json.dumps(content)
     with pytest.raises(AuditError, match=said) as caught:
-        concept(index, read_examples(index, write(tmp_path, text.replace("IMAGE", images[0].path))))
+        concept(index, read_references(index, write(tmp_path, text.replace("IMAGE", images[0].path))))
     assert "\n" not in str(caught.value)
 
 
@@ -132,15 +132,15 @@ def test_a_box_is_the_mean_of_its_cells_weighted_by_overlap(demo: Path, tmp_path
         {"path": "000004.png", "box": [0, 0, 32, 32]},
     ]
     with Index.open(next((demo / "indexes").iterdir())) as index:
-        examples = read_examples(index, write(tmp_path, {"boxes": boxes}))
+        references = read_references(index, write(tmp_path, {"boxes": boxes}))
         features = index.features(index.image("images/000003.png")).astype(np.float64)
         alone = index.features(index.image("images/000004.png"))[0, 0]
         outside = write(tmp_path, {"boxes": [{"path": "000003.png", "box": [300, 300, 400, 400]}]})
         with pytest.raises(AuditError, match="covers nothing"):
-            read_examples(index, outside)
+            read_references(index, outside)
     mixed = 2 * features[2, 1] + features[2, 2]
-    assert cosine(examples.vectors[0], mixed) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(examples.vectors[1], alone, atol=1e-6)
+    assert cosine(references.vectors[0], mixed) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(references.vectors[1], alone, atol=1e-6)
 
 
 def test_a_folder_of_crops_is_encoded_by_the_backbone(demo: Path, ask, tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_mutual_pairs_are_brute_force(index: Index, images: list[FakeImage]) -> 
     assert match(index, images[0].path, images[1].path, k=2, only_mutual=True).mutual == len(mutual)
 
 
-def test_examples_need_not_come_from_the_index(index: Index) -> None:
+def test_references_need_not_come_from_the_index(index: Index) -> None:
     vectors = np.eye(DIM, dtype=np.float32)[:2]
-    found = concept(index, Examples("axes", ("x", "y"), vectors, vectors[:0]))
+    found = concept(index, References("axes", ("x", "y"), vectors, vectors[:0]))
     assert found.threshold == 0
     assert found.images.total == int(index.query("SELECT count(*) AS n FROM images WHERE usable")["n"][0])

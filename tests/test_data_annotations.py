@@ -260,6 +260,50 @@ def test_names_of_data_yaml(text):
     assert parse_names(text) == ["dog", "big cat"]
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('names: ["traffic light, red", dog]', ["traffic light, red", "dog"]),
+        ("names:\n  0: 'a: b'\n  1: it's # a comment\n", ["a: b", "it's"]),
+        ("# the names: below\nnames: ['#1', '1', \"no\"]", ["#1", "1", "no"]),
+        ("train: x\n", []),
+        ("names:\n", []),
+        ("- names\n", []),
+        ("{{ no yaml, and nothing in it is of any use }}", []),
+    ],
+)
+def test_names_of_data_yaml_are_read_as_yaml(text, names):
+    assert parse_names(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("names: [dog, cat", "is no valid YAML: .*; correct or remove it"),
+        ("names:\n\t- dog\n", "is no valid YAML"),
+        ("names: !!python/object:os.path {}", "is no valid YAML"),
+        ("names: coco.names", "has `names: coco.names`; write a list"),
+        ("names: [dog, no]", "has a class 1 that YAML reads as False, not as text; quote its name"),
+        ("names: {0: dog, 1: 1}", "has a class 1 that YAML reads as 1, not as text; quote its name"),
+        ("names: [dog, ~]", "has a class 1 that YAML reads as None"),
+        ("names: [dog, ' ']", "has no name for class 1"),
+        ("names: [dog, cat, dog]", "calls classes 0 and 2 'dog'; give each its own name"),
+        ("names: {0: dog, 2: cat}", "numbers its classes 0, 2; number them from 0 to 1 without gaps"),
+        ("names: {1: dog, 2: cat}", "numbers its classes 1, 2"),
+        ("names: {dog: 0, cat: 1}", "numbers its classes dog, cat"),
+        ("names: {0: dog, 1: cat, 1: cow}", "gives a number to two classes"),
+        ("names: [dog]\nnames: [cat]\n", "has `names` twice"),
+    ],
+)
+def test_a_data_yaml_that_cannot_be_used_is_named(tmp_path, text, problem):
+    put(tmp_path, "images/1.png")
+    write(tmp_path / "labels/1.txt", "0 0.5 0.5 0.5 0.5\n")
+    write(tmp_path / "data.yaml", text)
+    with pytest.raises(DatasetError, match=problem) as caught:
+        read_dataset(tmp_path)
+    assert str(tmp_path / "data.yaml") in str(caught.value)
+
+
 def test_yolo(tmp_path):
     put(tmp_path, "images/train/1.png", "images/val/1.png", "images/val/2.png")
     write(tmp_path / "data.yaml", "names: [dog, cat]\n")

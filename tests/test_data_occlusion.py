@@ -1,9 +1,13 @@
 """Normalisation and the five fills, pixel by pixel."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from auditor.data.filling import occlude_crop
 from auditor.data.occlusion import normalise, occlude
 from auditor.records import Preprocess
 
@@ -83,3 +87,34 @@ def test_noise_is_uniform_and_belongs_to_image_and_seed(batch):
     assert torch.equal(alone, found[[3, 1]])  # whatever else is in the batch
     assert not torch.equal(noise[0], noise[1])
     assert not torch.equal(found, occlude(images, masks, "noise", PREPROCESS, seed=1))
+
+
+@pytest.mark.parametrize("preprocess", [PREPROCESS, Preprocess()], ids=["coarse", "imagenet"])
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_picture_shows_the_pixels_that_the_network_was_given(batch, fill, preprocess):
+    pixels, _, masks = batch
+    given = occlude(normalise(pixels, preprocess), masks, fill, preprocess, seed=5).permute(0, 2, 3, 1)
+    mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
+    expected = (255 * (std * given + mean)).round().clamp(0, 255).to(torch.uint8)
+    for image, mask, seen in zip(pixels.numpy(), masks.numpy(), expected.numpy(), strict=True):
+        drawn = np.asarray(occlude_crop(Image.fromarray(image), mask, fill, preprocess, seed=5))
+        np.testing.assert_array_equal(drawn, seen)
+        np.testing.assert_array_equal(drawn[~mask], image[~mask])
+
+
+def test_noise_is_what_torch_draws_from_the_pixels(batch):
+    pixels, images, masks = batch
+    expected = []
+    for image in pixels.permute(0, 3, 1, 2):
+        generator = torch.Generator().manual_seed(zlib.crc32(image.numpy().tobytes(), 3))
+        expected.append(torch.rand(image.shape, generator=generator))
+    everywhere = torch.ones_like(masks)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PREPROCESS.mean, PREPROCESS.std))
+    assert torch.equal(
+        occlude(images, everywhere, "noise", PREPROCESS, seed=3), (torch.stack(expected) - mean) / std
+    )
+
+
+def test_blur_keeps_a_flat_image_exactly():
+    images = normalise(torch.full((1, 32, 32, 3), 77, dtype=torch.uint8), PREPROCESS)
+    assert torch.equal(occlude(images, torch.ones(1, 32, 32, dtype=torch.bool), "blur", PREPROCESS), images)

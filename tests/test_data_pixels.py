@@ -12,7 +12,6 @@ from PIL import Image, ImageOps
 from auditor.data.pixels import (
     MAX_PIXELS,
     content_hash,
-    crop_upright,
     load_hashed,
     load_input,
     open_upright,
@@ -20,7 +19,6 @@ from auditor.data.pixels import (
     to_grey,
 )
 from auditor.errors import DatasetError
-from auditor.grids import Geometry
 from auditor.records import Preprocess
 
 SMALL = Preprocess(resize=32, crop=28, interpolation="bilinear")
@@ -154,14 +152,6 @@ def test_input_equals_plain_pillow(tmp_path, size, interpolation):
 def test_real_inputs_equal_plain_pillow(real):
     for path in sorted((real / "coco" / "images").iterdir())[:12]:
         np.testing.assert_array_equal(load_input(path, Preprocess())[0], plain_pillow(path, Preprocess()))
-
-
-def test_crop_is_the_bicubic_input(tmp_path):
-    scene().save(tmp_path / "a.png")
-    view = crop_upright(tmp_path / "a.png", Geometry(32, 28))
-    assert view.size == (28, 28)
-    expected, _ = load_input(tmp_path / "a.png", Preprocess(resize=32, crop=28, interpolation="bicubic"))
-    np.testing.assert_array_equal(np.asarray(view), expected)
 
 
 def test_hash_is_of_the_file(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from auditor.data.synth import MARKER, SIDE, Recipe
+from auditor.data.scenes import MARKER, SIDE, Recipe
 from auditor.models.catalog import EMBEDDED
 from auditor.models.weights import load_backbone
 from auditor.train.examples import SceneExamples

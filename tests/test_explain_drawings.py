@@ -1,4 +1,4 @@
-"""Pictures and tables of explanations: the hottest cell is the brightest, targets are boxed in red."""
+"""Pictures and tables of explanations: the explained cell and the target's cells are boxed in red."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from auditor.draw.filmstrip import draw_attack, perturbed_picture
-from auditor.draw.heat import Red, draw_class_maps, draw_relevance
-from auditor.records import Attack, ClassMap, ClassMaps, Relevance
-from auditor.report.console import show
+from auditor.draw.colours import Red
+from auditor.questions.attack.draw import draw_attack, perturbed_picture
+from auditor.questions.attack.record import Attack
+from auditor.questions.relevance.draw import draw_relevance
+from auditor.questions.relevance.record import Relevance
+from auditor.report.views import view_of
 from auditor.report.write import as_json, write_table
+from auditor.terminal.console import print_view
 
 CROP = Image.new("RGB", (112, 112), (128, 128, 128))
-
-
-def maps(count: int = 2) -> ClassMaps:
-    cells = [np.zeros((7, 7)) for _ in range(count)]
-    for index, each in enumerate(cells):
-        each[2, index] = 9.0
-    found = tuple(ClassMap(i, f"[red]class {i}", 1.0, each) for i, each in enumerate(cells))
-    return ClassMaps("an index", "a/\x1b[31mb.png", "pointwise", True, found)
 
 
 def relevance() -> Relevance:
@@ -61,23 +56,6 @@ def red_pixels(picture: Image.Image) -> np.ndarray:
     return np.argwhere((np.asarray(picture) == Red).all(-1))
 
 
-def test_the_hottest_cell_is_the_brightest() -> None:
-    drawn = np.asarray(draw_class_maps(CROP, maps()).convert("L"), dtype=float)
-    panel = 480 + 10 + 22 + 96 + 28
-    for index in range(2):
-        left, top = 28 + index * panel, 74
-        side = drawn[top : top + 480, left : left + 480]
-        row, col = np.unravel_index(side.argmax(), side.shape)
-        assert (row * 7 // 480, col * 7 // 480) == (2, index)
-
-
-def test_many_maps_and_a_flat_one() -> None:
-    wide, tall = draw_class_maps(CROP, maps(1)), draw_class_maps(CROP, maps(6))
-    assert tall.height > 2 * 480 > wide.height
-    flat = ClassMaps("i", "p", "exact", False, (ClassMap(0, "c", 0.0, np.full((14, 14), 2.0)),))
-    assert draw_class_maps(CROP, flat).height == wide.height
-
-
 def test_relevance_boxes_the_cell_and_shows_both_signs() -> None:
     drawn = draw_relevance(CROP, relevance())
     red = red_pixels(drawn) - 28  # row, column within the left side of 680 pixels
@@ -105,18 +83,17 @@ def test_target_cells_are_boxed_in_red() -> None:
 
 def test_console_json_and_tables(tmp_path: Path) -> None:
     for record, words in (
-        (maps(), ["[red]class 0", "\\x1b[31mb.png", "2,0"]),
         (relevance(), ["heart", "patented for commercial use", "conservation error", "8.0 %", "x 40 to 84"]),
         (attack(), ["sombrero", "flips at step 2", "2/49"]),
     ):
         output = io.StringIO()
-        show(record, Console(width=120, file=output))
+        print_view(view_of(record), Console(width=120, file=output))
         said = output.getvalue()
         for word in words:
             assert word in said
         write_table(record, tmp_path / "t.csv")
         rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
-        assert len(rows) == {ClassMaps: 98, Relevance: 112 * 112, Attack: 3 * 49}[type(record)]
+        assert len(rows) == {Relevance: 112 * 112, Attack: 3 * 49}[type(record)]
     written = json.loads(as_json(attack()))
     assert written["flipped_at"] == 2
     assert written["target_cells"] == [0, 1, 2]

@@ -16,21 +16,21 @@ import typer
 from conftest import run_audit
 from safetensors.numpy import load_file, save_file
 
-from auditor.cli.progress import Bar
 from auditor.errors import BackboneError, IndexMismatch
-from auditor.explain.attack import loss_gradient
-from auditor.explain.cam import _live_scores, class_maps
-from auditor.explain.context import image_context, read_panels
 from auditor.explain.live import open_image
-from auditor.indexing.probe import Probed, probe
-from auditor.measure.metrics import metrics
+from auditor.indexing.train_probe import Probed, probe
 from auditor.models.backbone import Backbone
 from auditor.models.catalog import read_header
 from auditor.models.head_files import load_probe
 from auditor.models.weights import load_backbone
+from auditor.questions.attack.ask import loss_gradient
+from auditor.questions.cam.ask import _live_scores, cam
+from auditor.questions.metrics.ask import metrics
+from auditor.questions.occlude.ask import occlude
 from auditor.records import ProbeKind, Rate
 from auditor.store import Index
 from auditor.store.check import check
+from auditor.terminal.progress import Bar
 
 torch.set_num_threads(1)
 
@@ -131,13 +131,13 @@ def test_a_single_head_says_what_its_training_images_are_worth(
 def test_the_model_is_opened_again_with_the_head(folder: Path, out_of_fold: Path) -> None:
     with Index.open(out_of_fold) as index:
         path = index.path_of(3)
-        maps = class_maps(index, path, [2, 7]).maps
+        maps = cam(index, path, [2, 7]).maps
         cells, _ = _live_scores(index, path, [2, 7], "pointwise")
         np.testing.assert_allclose(np.stack([each.cells for each in maps], -1), cells, atol=5e-3, rtol=2e-3)
         stored = index.query(
             "SELECT top5[1] AS top1 FROM cells WHERE image = 3 AND variant = 0 ORDER BY cell"
         )["top1"]
-        shown = image_context(index, read_panels(index, path))
+        shown = occlude(index, path)
         np.testing.assert_array_equal(shown.grids.labels[0].ravel(), stored)
     assert check(out_of_fold).is_sound
 

@@ -14,12 +14,15 @@ from scipy.stats import fisher_exact
 
 from auditor.errors import DatasetError, IndexDamaged
 from auditor.grids import parse_cell
-from auditor.records import CellMap, Rate
-from auditor.search import cell_map, similar
+from auditor.questions.map.ask import map_
+from auditor.questions.map.record import CellMap
+from auditor.questions.similar.ask import similar
+from auditor.records import Rate
 from auditor.search.class_shares import ImageClasses, class_shares
-from auditor.search.cluster import position_lift
-from auditor.search.map import Axes, Placing, sample_cells
-from auditor.store import Index, IndexWriter, check
+from auditor.search.cluster_facts import position_lift
+from auditor.search.layout import Axes, Placing, sample_cells
+from auditor.store import Index, IndexWriter
+from auditor.store.check import check
 from indexes import make_index, random_images
 
 REACH = 16  # pixels: a cell sees a marker that comes within half a cell of it
@@ -29,7 +32,7 @@ REACH = 16  # pixels: a cell sees a marker that comes within half a cell of it
 def mapped(demo_folder: Path) -> tuple[Path, CellMap]:
     """The demo's index with its map, made once: UMAP compiles itself for a quarter of a minute."""
     with Index.open(next((demo_folder / "indexes").iterdir())) as index:
-        return index.path, cell_map(index)
+        return index.path, map_(index)
 
 
 def markers(folder: Path) -> dict[str, tuple[int, int]]:
@@ -110,8 +113,8 @@ def test_a_damaged_map_is_seen_and_a_stale_one_forgotten(tmp_path: Path) -> None
         image.status = "ok"
     folder = make_index(tmp_path / "index", images)
     with Index.open(folder) as index:
-        first = cell_map(index, sample=60, seed=4)
-        again = cell_map(index, sample=60, seed=5), cell_map(index, sample=60, seed=4)
+        first = map_(index, sample=60, seed=4)
+        again = map_(index, sample=60, seed=5), map_(index, sample=60, seed=4)
     np.testing.assert_array_equal(first.points, again[1].points)  # the same seed, made anew
     assert not np.array_equal(first.points, again[0].points)
     assert (len(first.sampled), first.alone.total) == (60, 12 * 9)
@@ -123,7 +126,7 @@ def test_a_damaged_map_is_seen_and_a_stale_one_forgotten(tmp_path: Path) -> None
     assert check(folder, repair=True).is_sound
     (folder / "map.parquet").write_bytes(content)
     with Index.open(folder) as index:
-        cell_map(index, sample=60, seed=4)
+        map_(index, sample=60, seed=4)
     with IndexWriter.resume(folder) as writer:
         writer.mark_removed([2])
         assert "map.parquet" not in writer.manifest.derived
@@ -142,7 +145,7 @@ def test_too_few_cells_are_refused(tmp_path: Path) -> None:
         Index.open(make_index(tmp_path / "index", images)) as index,
         pytest.raises(DatasetError, match="9 cells"),
     ):
-        cell_map(index)
+        map_(index)
 
 
 @pytest.mark.parametrize(("count", "sample"), [(10, 1000), (10, 37), (10, 4), (3, 9)])

@@ -11,7 +11,9 @@ import pytest
 import reference
 
 from auditor.errors import BackboneError, DatasetError
-from auditor.measure import class_detail, context, find_class, image_grids, image_rows, metrics
+from auditor.measure.images import find_class, grids_of
+from auditor.questions.context.ask import class_detail, context
+from auditor.questions.metrics.ask import image_rows, metrics
 from auditor.records import Rate
 from auditor.store import Index
 from indexes import FakeImage, make_index, random_images
@@ -128,7 +130,7 @@ def test_grids_of_one_image(tmp_path: Path) -> None:
     images = random_images(1, 30)
     with Index.open(make_index(tmp_path / "index", images)) as index:
         for image in reference.counted(images):
-            grids = image_grids(index, image.path)
+            grids = grids_of(index, index.image(image.path))
             variants = 1 if image.present is None else 3
             assert len(grids.variants) == variants
             assert np.array_equal(grids.labels.reshape(variants, -1), image.shown[:variants, :, 0])
@@ -152,7 +154,7 @@ def test_find_class_by_id_name_and_synset(tmp_path: Path) -> None:
 def test_questions_that_need_a_head_say_so(tmp_path: Path) -> None:
     images = [replace(image, status="ok") for image in random_images(1, 4)]
     with Index.open(make_index(tmp_path / "index", images, head="none")) as index:
-        for question in (metrics, context, image_rows, lambda i: image_grids(i, images[0].path)):
+        for question in (metrics, context, image_rows, lambda i: grids_of(i, 0)):
             with pytest.raises(BackboneError, match="no head"):
                 question(index)
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import reference
 from PIL import Image
+from predictions import read_rows, write_predictions
 
 from auditor.errors import BackboneError, DatasetError
-from auditor.measure import metrics
+from auditor.questions.metrics.ask import metrics
 from auditor.store import Index, IndexWriter
 from indexes import FakeImage, manifest, random_images, shard
 
@@ -82,10 +83,8 @@ def test_a_bad_file_of_real_labels_is_one_sentence(tmp_path: Path, content: str,
 
 
 def test_the_published_labels_give_the_independent_numbers(real: Path, tmp_path: Path) -> None:
-    from test_measure_real import build, read_rows
-
     rows = read_rows(real, "mean")
-    build(real, tmp_path / "index", rows)
+    write_predictions(real, tmp_path / "index", rows)
     expected = json.loads((real / "expected/ilsvrc_mean_summary.json").read_text())
     labels = json.loads((real / "ilsvrc/real.json").read_text())
     numbered: list[list[int]] = [[] for _ in range(50_000)]

@@ -142,6 +142,7 @@ def test_features_only_model() -> None:
             readout()
 
 
+@torch.no_grad()
 def test_exact_from_stored_features_needs_no_model_run() -> None:
     """Features and prefix come back from disk; the split is the same as from the forward pass."""
     backbone = load_backbone("timm/convnext_atto", weights="random", device="cpu")

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run_audit
 from numpy.typing import NDArray
-from worlds import World, make_world, softmax, write_world
 
 from auditor.errors import AuditError, BackboneError
-from auditor.measure.pool import RULES, pool
+from auditor.questions.pool.ask import RULES, pool
 from auditor.records import Rate
 from auditor.store import Index
-from tests.conftest import run_audit
+from indexes import World, make_world, softmax, write_world
 
 CLOSE = 0.01  # scores nearer than this may swap by the rounding of stored features
 

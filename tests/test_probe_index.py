@@ -10,28 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+from conftest import run_audit
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
-from worlds import World, fake_images, make_world, write_world
 
 from auditor.errors import DatasetError, IndexMismatch
-from auditor.indexing.probe import Probed, probe
-from auditor.measure.metrics import metrics
+from auditor.indexing.train_probe import Probed, probe
 from auditor.models.probe import train_probe
+from auditor.questions.metrics.ask import metrics
 from auditor.records import ClassName, Preprocess, ProbeKind, Rate
-from auditor.store import Index, check
-from tests.conftest import run_audit
+from auditor.records.watch import Silence
+from auditor.store import Index
+from auditor.store.check import check
+from indexes import World, fake_images, make_world, write_world
 
 UNKNOWN = {"loc_without_bg", "bg_act_without_fg"}  # features of occluded images are not stored
-
-
-class Silence:
-    def say(self, text: str) -> None: ...
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
 
 
 def train(on: Path, source: Path | None = None, **options: Any) -> Probed:

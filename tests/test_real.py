@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run_audit
 
-from auditor.measure.images import image_rows
-from auditor.search.match import match
-from auditor.search.similar import similar
+from auditor.questions.match.ask import match
+from auditor.questions.metrics.ask import image_rows
+from auditor.questions.similar.ask import similar
 from auditor.store import Index
-from tests.conftest import run_audit
 
 CLOSE = 1e-3
 FILLS = ("mean", "black")

@@ -8,24 +8,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from auditor.records import (
-    VARIANTS,
-    BackboneRow,
-    Certificate,
-    Check,
-    ClassContext,
-    ClassDetail,
-    ContextTable,
-    Hit,
-    ImageGrids,
-    IndexSummary,
-    Match,
-    Metrics,
-    Pair,
-    Rate,
-    Similar,
-)
-from auditor.report.console import show
+from auditor.cli.listing import view_backbones, view_check, view_indexes
+from auditor.questions.context.record import ClassContext, ClassDetail, ContextTable
+from auditor.questions.grid.record import PredictionGrid
+from auditor.questions.match.record import Match, Pair
+from auditor.questions.metrics.record import Metrics
+from auditor.questions.similar.record import Similar
+from auditor.records import VARIANTS, BackboneRow, Certificate, Check, Hit, IndexSummary, Rate
+from auditor.report.views import View, view_of
+from auditor.terminal.console import print_view
 
 HOSTILE = "[/]x[red]\x1b[31m\u202e.jpg"
 SHOWN = r"[/]x[red]\x1b[31m\u202e.jpg"
@@ -75,12 +66,12 @@ def context(name: str = "jacamar") -> ClassContext:
     )
 
 
-def grids(side: int = 7, classes: int = 12) -> ImageGrids:
+def grids(side: int = 7, classes: int = 12) -> PredictionGrid:
     rng = np.random.default_rng(side)
     labels = rng.integers(0, classes, (3, side, side))
     foreground = rng.random((side, side)) < 0.3
     names = {label: f"class-{label}" for label in range(classes)}
-    return ImageGrids(HOSTILE, 0, VARIANTS, labels, rng.random(labels.shape), foreground, names)
+    return PredictionGrid(HOSTILE, 0, VARIANTS, labels, rng.random(labels.shape), foreground, names)
 
 
 RECORDS = {
@@ -99,8 +90,18 @@ RECORDS = {
 def shown(record: object, width: int | None = 80) -> str:
     """What a terminal of this width shows, or a pipe where it is None."""
     text = io.StringIO()
-    show(record, Console(file=text, width=width or 80, force_terminal=width is not None, color_system=None))
+    console = Console(file=text, width=width or 80, force_terminal=width is not None, color_system=None)
+    print_view(view(record), console)
     return text.getvalue()
+
+
+def view(record: object) -> View:
+    """A record's view; lists of indexes and backbones, and checks, have theirs in the application."""
+    listed = record[0] if isinstance(record, list) and record else record
+    views = {BackboneRow: view_backbones, IndexSummary: view_indexes, Check: view_check, list: view_indexes}
+    if type(listed) in views:
+        return views[type(listed)](record)
+    return view_of(tuple(record) if isinstance(record, list) else record)
 
 
 def numbers(text: str) -> set[str]:

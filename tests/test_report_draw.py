@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.draw.cells import draw_match, draw_similar
-from auditor.draw.grids import colour_of, draw_grid, draw_variants, figure, save
-from auditor.draw.lettering import Bright, fit, letter, plain_font, shorten, shorten_path, wrap
-from auditor.records import VARIANTS, Hit, ImageGrids, Match, Pair, Similar
+from auditor.draw.charts import as_written, new_figure, picture, points
+from auditor.draw.colours import Bright, colour_of
+from auditor.draw.grids import draw_grid, draw_variants, figure, save
+from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_path, wrap
+from auditor.questions.match.draw import draw_match
+from auditor.questions.match.record import Match, Pair
+from auditor.questions.similar.draw import draw_similar
+from auditor.questions.similar.record import Similar
+from auditor.records import VARIANTS, Hit, ImageGrids
 
 BLACK = Image.new("RGB", (224, 224))
 NAMES = {0: "tabby, tabby cat", 1: "", 2: "三つ指 🙂 \x1b[31m", 3: "three-toed sloth " * 9, 4: "y" * 300}
@@ -182,3 +187,21 @@ def test_words_are_kept_and_cuts_are_shown():
     assert shorten("golden retriever", font, 1000) == "golden retriever"
     assert shorten("golden retriever", font, 90).endswith("…")
     assert shorten_path("a/very/long/path/image.jpg", font, 110).endswith("image.jpg")
+
+
+def ink(name: str) -> int:
+    """The last inked column of a name in a chart."""
+    figure = new_figure(300, 40)
+    figure.text(0, 0.4, as_written(name, 18, 240), fontsize=points(18))
+    drawn = np.asarray(picture(figure))
+    assert drawn.shape == (40, 300, 3)
+    return int(np.flatnonzero((drawn < 128).any(axis=(0, 2))).max())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_in_a_chart_is_no_formula_and_fits():
+    assert ink("x") + 15 < ink("$x$")  # both signs are drawn
+    assert ink("$x_$") > ink("$x$")  # no formula at all: matplotlib would refuse it
+    assert 200 < ink("y" * 99) < 250
+    assert ink("_猫") > ink("_")
+    assert as_written("猫 \x1b") == "? \\x1b"

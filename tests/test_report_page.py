@@ -12,41 +12,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.records import (
-    VARIANTS,
-    Attack,
-    CellMap,
-    Certificate,
-    ClassContext,
-    ClassDetail,
-    ClassMap,
-    ClassMaps,
-    ClassShare,
-    Cluster,
-    ContextTable,
-    FillRow,
-    FillTable,
-    Flip,
-    Guess,
-    Hit,
-    ImageContext,
-    ImageGrids,
-    Match,
-    Metrics,
-    Pair,
-    PoolChange,
-    Pooling,
-    PoolRow,
-    PredictedShare,
-    Rate,
-    Relevance,
-    Shift,
-    Similar,
-    ThresholdPoint,
-    Thresholds,
-)
+from auditor.questions.attack.record import Attack
+from auditor.questions.cam.record import ClassMap, ClassMaps
+from auditor.questions.context.record import ClassContext, ClassDetail, ContextTable
+from auditor.questions.fills.record import FillRow, FillTable
+from auditor.questions.grid.record import PredictionGrid
+from auditor.questions.map.record import CellMap, Cluster, PredictedShare
+from auditor.questions.match.record import Match, Pair
+from auditor.questions.metrics.record import Metrics
+from auditor.questions.occlude.record import Flip, Guess, ImageContext, Shift
+from auditor.questions.pool.record import PoolChange, Pooling, PoolRow
+from auditor.questions.relevance.record import Relevance
+from auditor.questions.similar.record import Similar
+from auditor.questions.threshold.record import ThresholdPoint, Thresholds
+from auditor.records import VARIANTS, Certificate, ClassShare, Hit, ImageGrids, Rate
 from auditor.report.page import write_page
-from auditor.report.sections import Figure, Page, Section
+from auditor.report.page_parts import Figure, Page, Section
 
 HOSTILE = "<script>alert(1)</script>\"onerror='alert(2)' {{ 7 * 7 }} \x1b[31m\u202e\udcff" + "w" * 200
 SHOWN = "<script>alert(1)</script>\"onerror='alert(2)' {{ 7 * 7 }} \\x1b[31m\\u202e\\udcff" + "w" * 200
@@ -131,7 +112,7 @@ def experiments() -> tuple[Section, ...]:
 
 def page() -> Page:
     labels = np.arange(3 * 49).reshape(3, 7, 7) % 5
-    grids = ImageGrids(HOSTILE, 0, VARIANTS, labels, labels / 9, labels[0] > 2, {0: HOSTILE})
+    grids = PredictionGrid(HOSTILE, 0, VARIANTS, labels, labels / 9, labels[0] > 2, {0: HOSTILE})
     hit = Hit(HOSTILE, 1, 2, 0.9, HOSTILE, True, HOSTILE)
     match = Match("i", HOSTILE, "b", 0.5, 0.1, False, (Pair((1, 2), (3, 4), 0.9, 0.1),))
     sections = (
@@ -178,9 +159,9 @@ def test_hostile_names_add_no_tag_and_no_attribute(written):
     assert not read.tags.keys() & {"script", "iframe", "object", "embed", "form", "base"}
     assert not [name for name, _ in read.attributes if name.startswith("on")]
     # title and heading 2, commands 2, facts 2, contents and section headings 8, captions 4, notes 1,
-    # metrics 12, readouts 6, context 30, class 3, similar 4, match 1, grid 1; then, with command, contents
+    # metrics 12, readouts 6, context 30, class 4, similar 4, match 1, grid 1; then, with command, contents
     # and heading: one image 14, fills 31, thresholds 3, pooling 4, map 5, class maps 5, relevance 5, attack 8
-    assert "".join(read.text).count(SHOWN) == 76 + 75
+    assert "".join(read.text).count(SHOWN) == 77 + 75
 
 
 def test_the_page_points_to_nothing_outside_itself(written):
@@ -273,8 +254,8 @@ def test_the_policy_of_the_page_stops_what_it_does_not_need(browser, written):
 
 def test_the_page_and_the_console_load_nothing_heavy():
     heavy = "{'torch', 'timm', 'open_clip', 'umap', 'matplotlib', 'duckdb', 'faiss', 'scipy'}"
-    modules = ("console", "write", "draw", "compare", "page")
-    imports = "; ".join(f"import auditor.report.{name}" for name in modules)
+    modules = ("terminal.console", "report.write", "draw.grids", "draw.cells", "report.page")
+    imports = "; ".join(f"import auditor.{name}" for name in modules)
     command = f"{imports}; import sys; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -17,35 +17,32 @@ import pytest
 from conftest import run_audit
 
 from auditor.cli.page import compose
-from auditor.cli.progress import Bar
 from auditor.errors import AuditError, CellError
-from auditor.records import (
-    Attack,
-    CellMap,
-    ClassDetail,
-    ClassMaps,
-    ContextTable,
-    FillTable,
-    ImageContext,
-    ImageGrids,
-    Match,
-    Metrics,
-    Pooling,
-    Relevance,
-    Similar,
-    Thresholds,
-)
+from auditor.questions.attack.record import Attack
+from auditor.questions.cam.record import ClassMaps
+from auditor.questions.context.record import ClassDetail, ContextTable
+from auditor.questions.fills.record import FillTable
+from auditor.questions.grid.record import PredictionGrid
+from auditor.questions.map.record import CellMap
+from auditor.questions.match.record import Match
+from auditor.questions.metrics.record import Metrics
+from auditor.questions.occlude.record import ImageContext
+from auditor.questions.pool.record import Pooling
+from auditor.questions.relevance.record import Relevance
+from auditor.questions.similar.record import Similar
+from auditor.questions.threshold.record import Thresholds
 from auditor.report.page import write_page
-from auditor.report.sections import Page, Section
+from auditor.report.page_parts import Page, Section, Wish
 from auditor.report.write import as_json
 from auditor.store import Index, save_map
+from auditor.terminal.progress import Bar
 
 STORED = [
-    *(Metrics, ImageGrids, ContextTable, ContextTable, ClassDetail, Thresholds),
+    *(Metrics, PredictionGrid, ContextTable, ContextTable, ClassDetail, Thresholds),
     *(ClassMaps, Match, CellMap, Similar, Pooling),
 ]
 LIVE = [
-    *(Metrics, ImageGrids, ContextTable, ContextTable, ClassDetail, ImageContext, FillTable, Thresholds),
+    *(Metrics, PredictionGrid, ContextTable, ContextTable, ClassDetail, ImageContext, FillTable, Thresholds),
     *(ClassMaps, Relevance, Match, CellMap, Similar, Attack, Pooling),
 ]
 NAME = "scenes-symbols"
@@ -53,7 +50,7 @@ NAME = "scenes-symbols"
 
 def page_of(path: Path, *, patches: tuple[str, ...] = (), is_live: bool = False) -> Page:
     with Index.open(path) as index, Bar(quiet=True) as bar:
-        return compose(index, patches=patches, classes=1, images=1, is_live=is_live, bar=bar)
+        return compose(index, Wish(patches, 1, 1), is_live=is_live, bar=bar)
 
 
 def kinds(page: Page) -> list[type]:
@@ -95,7 +92,6 @@ def folder(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def live(folder: Path) -> Page:
-    pytest.importorskip("zennit", reason="zennit, which relevance needs, is not installed")
     return page_of(folder / "indexes" / NAME, patches=("images/000000.png:0,6",), is_live=True)
 
 
@@ -219,7 +215,7 @@ def bare(folder: Path) -> Path:
 
 def test_what_needs_annotations_becomes_a_note(bare: Path) -> None:
     page = page_of(bare, is_live=True)
-    assert kinds(page) == [Metrics, ImageGrids, ClassMaps, Relevance, Attack, Pooling]
+    assert kinds(page) == [Metrics, PredictionGrid, ClassMaps, Relevance, Attack, Pooling]
     reasons = {
         "Context dependence left out: bare has no background to compare",
         "One image occluded and inpainted left out: 000000.png has no annotated foreground",

@@ -10,20 +10,11 @@ import pytest
 
 from auditor.errors import AuditError
 from auditor.files import new_file, write_bytes
-from auditor.records import (
-    BackboneRow,
-    Check,
-    ClassContext,
-    ClassDetail,
-    ContextTable,
-    Hit,
-    ImageGrids,
-    IndexSummary,
-    Match,
-    Pair,
-    Rate,
-    Similar,
-)
+from auditor.questions.context.record import ClassContext, ClassDetail, ContextTable
+from auditor.questions.grid.record import PredictionGrid
+from auditor.questions.match.record import Match, Pair
+from auditor.questions.similar.record import Similar
+from auditor.records import BackboneRow, Check, Hit, IndexSummary, Rate
 from auditor.report.write import as_json, table_of, write_table
 
 UNDECODABLE = "bad\udcff.jpg"
@@ -49,10 +40,10 @@ def context(**changed: object) -> ClassContext:
     return ClassContext(**(row | changed))
 
 
-def grids() -> ImageGrids:
+def grids() -> PredictionGrid:
     labels = np.arange(8).reshape(2, 2, 2)
     foreground = np.array([[True, False], [False, False]])
-    return ImageGrids(
+    return PredictionGrid(
         UNDECODABLE,
         3,
         ("original", "without_fg"),

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from auditor.errors import CellError
-from auditor.search import match, similar, similar_to_vector
-from auditor.search.match import pair_shares
+from auditor.questions.match.ask import match, pair_shares
+from auditor.questions.similar.ask import similar, similar_to_vector
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, random_images
 

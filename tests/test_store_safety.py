@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from auditor.errors import IndexDamaged
-from auditor.store import Index, IndexWriter, check, damaged_shards, read_manifest
+from auditor.store import Index, IndexWriter, read_manifest
+from auditor.store.check import check, damaged_shards
 from indexes import make_index, random_images, shard
 
 WRITER = """

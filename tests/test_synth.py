@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from auditor.data.read import read_dataset
-from auditor.data.synth import (
+from auditor.data.scenes import (
     CLASSES,
     COUNTS,
     MARKER,

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run_audit
 from numpy.typing import NDArray
 from PIL import Image
-from worlds import World, make_world, softmax, write_world
 
-from auditor.draw.charts import draw_thresholds
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
-from auditor.measure.metrics import metrics
-from auditor.measure.threshold import thresholds
-from auditor.records import CellScore, Preprocess, Rate, ThresholdPoint, Thresholds
+from auditor.questions.metrics.ask import metrics
+from auditor.questions.threshold.ask import threshold
+from auditor.questions.threshold.draw import draw_thresholds
+from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresholds
+from auditor.records import Preprocess, Rate
 from auditor.store import HeadFacts, Index
-from tests.conftest import run_audit
+from indexes import World, make_world, softmax, write_world
 
 SCORES: tuple[CellScore, ...] = ("max_softmax", "confidence", "feature_fg", "logit_fg")
 
@@ -105,7 +106,7 @@ def assert_equal_to_loops(
 def test_curves_equal_plain_loops(tmp_path: Path, seed: int) -> None:
     world = make_world(seed, 40, noise=1.0)
     with Index.open(write_world(tmp_path / "index", world)) as index:
-        found = thresholds(index)
+        found = threshold(index)
     given = [row for row in range(40) if is_calibration(world, row)]
     assert 2 <= len(given) <= 15
     assert_equal_to_loops(found, world, [row for row in range(40) if row not in given], world, given)
@@ -115,9 +116,9 @@ def test_prototypes_from_a_split(tmp_path: Path) -> None:
     world = make_world(3, 30, noise=1.0)
     world.splits = tuple("train" if row % 3 == 0 else None for row in range(30))
     with Index.open(write_world(tmp_path / "index", world)) as index:
-        found = thresholds(index, calibration="train")
+        found = threshold(index, calibration="train")
         with pytest.raises(DatasetError, match="split val of index leaves 0 images"):
-            thresholds(index, calibration="val")
+            threshold(index, calibration="val")
     given = list(range(0, 30, 3))
     assert found.calibration == "split train"
     assert_equal_to_loops(found, world, [row for row in range(30) if row % 3], world, given)
@@ -135,7 +136,7 @@ def test_prototypes_from_another_index(tmp_path: Path) -> None:
     one, two = write_world(tmp_path / "one", world), write_world(tmp_path / "two", everything)
     other = replace(everything, weight=everything.weight * 2)
     with Index.open(one) as index, Index.open(two) as given:
-        found = thresholds(index, calibration=given)
+        found = threshold(index, calibration=given)
         assert_equal_to_loops(found, world, range(25), everything, range(25, 40))
     three = write_world(tmp_path / "three", other)
     four = write_world(tmp_path / "four", everything, preprocess=Preprocess(512, 448))
@@ -145,7 +146,7 @@ def test_prototypes_from_another_index(tmp_path: Path) -> None:
             Index.open(path) as strange,
             pytest.raises(IndexMismatch, match=said),
         ):
-            thresholds(index, calibration=strange)
+            threshold(index, calibration=strange)
 
 
 def test_with_every_cell_kept_the_rates_are_those_of_the_metrics(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_with_every_cell_kept_the_rates_are_those_of_the_metrics(tmp_path: Path)
         Index.open(write_world(tmp_path / "one", world)) as index,
         Index.open(write_world(tmp_path / "two", given)) as other,
     ):
-        first = thresholds(index, calibration=other).points[0]
+        first = threshold(index, calibration=other).points[0]
         measured = metrics(index)
     assert (first.score, first.tau) == ("max_softmax", 0.0)
     assert (first.loc, first.bg_act) == (measured.loc, measured.bg_act)
@@ -167,7 +168,7 @@ def test_a_class_without_prototype_is_never_kept(tmp_path: Path) -> None:
     world.splits = tuple("calibration" if own == (1,) else None for own in world.labels)
     shown = world.scores.argmax(axis=-1)
     with Index.open(write_world(tmp_path / "index", world)) as index:
-        found = thresholds(index, calibration="calibration")
+        found = threshold(index, calibration="calibration")
     assert found.prototypes == 1
     evaluated = [row for row in range(30) if world.splits[row] is None]
     assert found.unknown_cells == int((shown[evaluated] != 1).sum()) > 0
@@ -181,7 +182,7 @@ def test_a_head_that_is_not_affine_has_no_logit_prototype(tmp_path: Path) -> Non
     path = write_world(tmp_path / "index", make_world(8, 30))
     write_model_head(path / "heads" / "own.safetensors")
     with Index.open(path) as index:
-        found = thresholds(index)
+        found = threshold(index)
     assert found.scores == SCORES[:3]
     assert "not affine" in found.notes[0]
 
@@ -200,7 +201,7 @@ def test_questions_that_cannot_be_answered(tmp_path: Path) -> None:
         Index.open(write_world(tmp_path / "bare", bare)) as index,
         pytest.raises(DatasetError, match="no foreground cell of the calibration images"),
     ):
-        thresholds(index)
+        threshold(index)
 
 
 def test_the_chart_draws_every_curve(tmp_path: Path) -> None:
@@ -244,4 +245,4 @@ def test_a_head_that_scored_nothing(tmp_path: Path) -> None:
     with Index.open(path) as index:
         index.manifest = replace(index.manifest, head=HeadFacts("none"))
         with pytest.raises(BackboneError, match="has no head"):
-            thresholds(index)
+            threshold(index)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from conftest import run_audit
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from auditor.data.occlusion import normalise
 from auditor.data.read import read_dataset
-from auditor.data.synth import CLASSES, Recipe, render, sample_scene
+from auditor.data.scenes import CLASSES, Recipe, render, sample_scene
 from auditor.errors import BackboneError, DatasetError
 from auditor.models.catalog import BackboneSpec
 from auditor.models.weights import assemble, load_backbone
@@ -34,7 +35,6 @@ from auditor.train.loop import (
     train_classifier,
 )
 from auditor.train.training import TrainingRequest, Validation, train, validate
-from tests.conftest import run_audit
 
 TINY = (
     "--arch",

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from auditor import __version__
-from auditor.cli import (
-    contexts,
-    explaining,
-    images,
-    indexing,
-    mapping,
-    probing,
-    questions,
-    reporting,
-    synthetic,
-)
+from auditor.cli import indexing, listing, report, synthetic
+from auditor.questions import PANELS, QUESTIONS, Question, all_questions
 
 app = typer.Typer(
     name="audit",
@@ -29,24 +22,36 @@ app = typer.Typer(
     epilog="Start with:  audit index ./photos --backbone dinov2   then:  audit metrics",
 )
 
-BUILD, ASK, LOOK, EXPLAIN, REPORT, MAKE = (
-    "1. Build an index",
-    "2. Ask the index",
-    "3. Look at images and cells",
-    "4. Explain with the model",
-    "5. Report",
-    "6. Synthetic scenes",
-)
-for panel, commands in {
-    BUILD: (indexing.index, indexing.list_, indexing.check, indexing.models),
-    ASK: (questions.metrics, contexts.context, probing.probe, probing.threshold, probing.pool),
-    LOOK: (images.grid, images.similar, images.match, mapping.map_, mapping.concept),
-    EXPLAIN: (explaining.cam, explaining.relevance, explaining.attack),
-    REPORT: (reporting.report,),
-    MAKE: (synthetic.synth, synthetic.train),
-}.items():
+
+def _add_question(question: Question) -> None:
+    module = question.load("command")
+    command = getattr(module, question.name, None) or getattr(module, f"{question.name}_")
+    app.command(name=question.name, rich_help_panel=question.panel)(command)
+
+
+def _add_plug_in(question: Question) -> None:
+    """A package of somebody else's may be broken; the other commands must work all the same."""
+    try:
+        _add_question(question)
+    except Exception as error:
+        print(
+            f"audit: the question {question.name} of {question.package} is left out: {error}", file=sys.stderr
+        )
+
+
+def _add(panel: str, *commands: Callable[..., None]) -> None:
     for command in commands:
         app.command(name=command.__name__.rstrip("_"), rich_help_panel=panel)(command)
+
+
+_add("Build an index", indexing.index, listing.list_, listing.check, listing.models)
+for each in sorted(QUESTIONS, key=lambda question: PANELS.index(question.panel)):
+    _add_question(each)
+for each in all_questions():
+    if each.package:
+        _add_plug_in(each)
+_add("Report", report.report)
+_add("Synthetic scenes", synthetic.synth, synthetic.train)
 
 
 def _version(asked: bool) -> None:

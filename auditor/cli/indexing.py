@@ -1,17 +1,18 @@
-"""`audit index`, `list`, `check` and `models`: make indexes, see them, verify them."""
+"""`audit index`: make an index, or continue it."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from auditor.cli.options import INDEXES, AsJson, IndexName, TableFile, index_path, pairs, show
-from auditor.cli.progress import Bar
+from auditor.cli.listing import view_indexes
 from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
+from auditor.terminal.options import INDEXES, AsJson, pairs
+from auditor.terminal.progress import Bar
+from auditor.terminal.show import show
 
 if TYPE_CHECKING:
     from auditor.indexing.plan import HeadChoice
@@ -79,7 +80,7 @@ def index(
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
     from auditor.indexing.build import build_index
-    from auditor.indexing.plan import Request
+    from auditor.indexing.plan import Request, default_name
 
     chosen = _head(head)
     request = Request(
@@ -89,49 +90,10 @@ def index(
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
         device=device, precision=precision, batch=batch, workers=workers,
     )  # fmt: skip
-    path = INDEXES / (name or _name(dataset, backbone, chosen))
+    path = INDEXES / (name or default_name(request))
     with Bar(quiet=json) as bar:
         summary = build_index(path, request, bar)
-    show((summary,), as_json=json)
-
-
-def list_(json: AsJson = False, table: TableFile = None) -> None:
-    """List the indexes here: dataset, backbone, images, cells, size, head, certificate.
-
-    Example: audit list
-    """
-    from auditor.store.index import list_indexes
-
-    show(list_indexes(INDEXES), as_json=json, table=table)
-
-
-def check(
-    index: IndexName = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Rebuild what is derived from the shards.")
-    ] = False,
-    json: AsJson = False,
-) -> None:
-    """Verify every file of an index; exit 1 if something is damaged.
-
-    Example: audit check --index birds-dinov2 --repair
-    """
-    from auditor.store.check import check as verify
-
-    found = verify(index_path(index), repair=repair)
-    show(found, as_json=json)
-    if not found.is_sound:
-        sys.exit(1)
-
-
-def models(json: AsJson = False, table: TableFile = None) -> None:
-    """List the backbones that have a short name; any timm/NAME or open_clip/NAME:TAG works too.
-
-    Example: audit index ./photos --backbone timm/convnext_tiny.fb_in22k
-    """
-    from auditor.models.catalog import rows
-
-    show(rows(), as_json=json, table=table)
+    show((summary,), as_json=json, view=view_indexes((summary,)))
 
 
 def _triple(text: str | None) -> tuple[float, float, float] | None:
@@ -158,19 +120,4 @@ def _head(text: str) -> HeadChoice | Path:
         return Path(text)
     raise typer.BadParameter(
         f"{text!r} is neither {', '.join(HEADS)} nor a .safetensors file", param_hint="--head"
-    )
-
-
-def _name(dataset: Path, backbone: str, head: HeadChoice | Path) -> str:
-    """DATASET-BACKBONE, and the file's name where the head comes from one."""
-    words = [dataset.resolve().name, _short(backbone), *([head.stem] if isinstance(head, Path) else [])]
-    return "-".join(words)
-
-
-def _short(backbone: str) -> str:
-    """A backbone's name as part of a folder's."""
-    return (
-        Path(backbone).stem
-        if backbone.endswith(".safetensors")
-        else backbone.split("/", 1)[-1].replace(":", "-")
     )

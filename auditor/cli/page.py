@@ -1,28 +1,42 @@
-"""Composes the report: which questions the index is asked, in which order, and why some go unanswered."""
+"""Composes the report: every question that the index can answer, and why the others go unanswered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
 
-from auditor.cli import live_sections as live
-from auditor.cli import stored_sections as stored
-from auditor.cli.progress import Bar
-from auditor.cli.stored_sections import Part, write_command
+from auditor.draw.grids import figure
 from auditor.errors import AuditError
-from auditor.report.sections import Page, Section
+from auditor.explain.crops import is_outside
+from auditor.grids import check_cell, parse_cell
+from auditor.questions import Question, all_questions
+from auditor.questions.context.ask import find_subject
+from auditor.report.page_parts import Answer, Figure, Page, Section, Wish
+from auditor.report.views import pictures_of
 from auditor.store import Index
+from auditor.terminal.options import index_path
+from auditor.terminal.progress import Bar
+
+Part = Iterator[Section | str]
+"""The sections of one question, and sentences for the page's notes."""
 
 
-def compose(
-    index: Index, *, patches: Sequence[str], classes: int, images: int, is_live: bool, bar: Bar
-) -> Page:
+def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar) -> Page:
     """Everything that the index can answer, in the order of the paper; what it cannot becomes a note."""
-    parts = dict(_parts(index, patches, classes, images, is_live))
-    bar.start("sections", len(parts))
+    has_head = index.manifest.head.name != "none"
+    if is_live and has_head:
+        wish = replace(wish, subject=find_subject(index))
+    questions = [each for each in all_questions() if _can_ask(each, wish, has_head=has_head)]
+    for patch in wish.patches:  # at once: a wrong cell is the user's error, no note
+        _check(index, patch)
+    bar.start("questions", len(questions))
     sections: list[Section] = []
     notes: list[str] = []
-    for name, part in parts.items():
-        _ask(name, part, sections, notes)
+    if is_live and not has_head:
+        notes.append(f"--live asks about classes, and {index.name} has no head; use --head probe")
+    for question in questions:
+        sections += _ask(index, question, wish, notes)
         bar.advance(1)
     manifest = index.manifest
     return Page(
@@ -32,62 +46,62 @@ def compose(
         sections=tuple(sections),
         notes=(*notes, *manifest.dataset.notes, *_left_out(index)),
         versions=tuple(manifest.versions.items()),
-        command=_command(index, patches, classes, images, is_live),
+        command=_command(index, wish, is_live),
     )
 
 
-def _ask(name: str, part: Part, sections: list[Section], notes: list[str]) -> None:
-    """Add what a part answers, and the reason where it cannot go on."""
-    before = len(sections)
+def _can_ask(question: Question, wish: Wish, *, has_head: bool) -> bool:
+    return (has_head or not question.of_classes) and (wish.subject is not None or not question.needs_model)
+
+
+def _check(index: Index, patch: str) -> None:
+    path, row, col = parse_cell(patch)
+    check_cell(row, col, index.grid)
+    if not is_outside(index, path):
+        index.image(path)
+
+
+def _ask(index: Index, question: Question, wish: Wish, notes: list[str]) -> list[Section]:
+    """What a question answers for the page; a note with the reason where it cannot go on."""
+    sections: list[Section] = []
     try:
-        for answer in part:
-            if isinstance(answer, Section):
-                sections.append(answer)
+        for part in _parts(index, question, wish):
+            if isinstance(part, Section):
+                sections.append(part)
             else:
-                notes.append(answer)
+                notes.append(part)
     except AuditError as reason:
-        notes.append(f"{name} {'left out' if len(sections) == before else 'incomplete'}: {reason}")
+        state = "incomplete" if sections else "left out"
+        notes.append(f"{question.title} {state}: {reason}")
+    return sections
 
 
-def _parts(
-    index: Index, patches: Sequence[str], classes: int, images: int, is_live: bool
-) -> Iterator[tuple[str, Part]]:
-    """The questions by name, in the order of the paper's figures and tables."""
-    similar = list(stored.tell_similar(index, patches))  # at once: a wrong cell is the user's error, no note
-    has_head = index.manifest.head.name != "none"
-    subject = live.find_subject(index) if is_live and has_head else None
-    if has_head:
-        yield from _class_parts(index, classes, images, subject)
-    elif is_live:
-        yield "Live", iter([f"--live asks about classes, and {index.name} has no head; use --head probe"])
-    yield "Correspondence", stored.tell_match(index)
-    yield "Map", stored.tell_map(index)
-    yield "Similar cells", iter(similar)
-    if subject is not None:
-        yield "Attack", live.tell_attack(index, subject)
-    if has_head:
-        yield "Pooling rules", stored.tell_pooling(index)
+def _parts(index: Index, question: Question, wish: Wish) -> Part:
+    ask = question.load("ask")
+    if not hasattr(ask, "report"):
+        return
+    for answer in ask.report(index, wish):
+        if isinstance(answer, Answer):
+            command = write_command(index, question.name, *answer.words)
+            yield Section(answer.record, command, tuple(_figures(index, answer)))
+        else:
+            yield answer
 
 
-def _class_parts(
-    index: Index, classes: int, images: int, subject: live.Subject | None
-) -> Iterator[tuple[str, Part]]:
-    """Up to Figure 8 of the paper: everything is about classes."""
-    yield "Metrics", stored.tell_metrics(index)
-    yield "Prediction grids", stored.tell_grids(index, images)
-    yield "Context dependence", stored.tell_context(index, classes)
-    if subject is not None:
-        yield "One image occluded and inpainted", live.tell_image_context(index, subject)
-        yield "Delta under other fills", live.tell_fills(index, subject)
-    yield "Thresholds", stored.tell_thresholds(index)
-    yield "Class maps", stored.tell_class_maps(index)
-    if subject is not None:
-        yield "Relevance", live.tell_relevance(index, subject)
+def _figures(index: Index, answer: Answer) -> Iterator[Figure]:
+    for picture in pictures_of(index, answer.record):
+        yield figure(picture.image, picture.caption, picture.caption)
 
 
-def _command(index: Index, patches: Sequence[str], classes: int, images: int, is_live: bool) -> str:
-    cells = [word for patch in patches for word in ("--patch", patch)]
-    counts = ("--classes", str(classes), "--images", str(images))
+def write_command(index: Index, name: str, *words: str) -> str:
+    """The line that asks the same again, in a shell."""
+    is_here = index_path(index.name).resolve() == index.path.resolve()
+    return shlex.join(["audit", name, "--index", index.name if is_here else str(index.path), *words])
+
+
+def _command(index: Index, wish: Wish, is_live: bool) -> str:
+    cells = [word for patch in wish.patches for word in ("--patch", patch)]
+    counts = ("--classes", str(wish.classes), "--images", str(wish.images))
     return write_command(index, "report", *cells, *counts, *(["--live"] if is_live else []))
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from auditor.cli.options import pairs
-from auditor.cli.progress import Bar
+from auditor.terminal.options import pairs
+from auditor.terminal.progress import Bar
 
 if TYPE_CHECKING:
     from auditor.train.training import Validation
@@ -33,7 +33,8 @@ def synth(
 
     Example: audit synth scenes --images 300 --texture "star dot" --marker "triangle cross"
     """
-    from auditor.data.synth import Recipe, class_number, write_scenes
+    from auditor.data.scenes import Recipe
+    from auditor.data.synth import class_number, write_scenes
 
     recipe = Recipe(seed, class_number(texture), class_number(marker))
     with Bar("scenes", images) as bar:

@@ -18,7 +18,7 @@ def is_synset(name: str) -> bool:
 
 
 def to_class(name: str) -> ClassName:
-    """The class of a name; one that is a synset carries it, for the head's own name to be found by."""
+    """The class of a name; a name that is a synset is kept as one, so that the head's classes match it."""
     return ClassName(name, name if is_synset(name) else None)
 
 
@@ -29,7 +29,7 @@ def sort_classes(names: Iterable[str]) -> tuple[ClassName, ...]:
 
 def number(classes: Sequence[ClassName]) -> dict[str, int]:
     """Class ids by name: positions."""
-    return {known.name: position for position, known in enumerate(classes)}
+    return {each.name: position for position, each in enumerate(classes)}
 
 
 def read_class_list(path: Path) -> tuple[ClassName, ...]:

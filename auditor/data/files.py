@@ -52,8 +52,8 @@ class Source:
         places = [self.files.root / name]
         if self.files.root.resolve().name == "images":
             places.append(self.files.root.resolve().parent / name)
-        found = next((place for place in places if place.is_dir()), None)
-        return None if found is None else list_files(found, Notes())
+        folder = next((place for place in places if place.is_dir()), None)
+        return None if folder is None else list_files(folder, Notes())
 
 
 def list_source(root: Path, annotations: Path | None, notes: Notes) -> Source:

@@ -7,12 +7,12 @@ class Notes:
     """Gathers what was recognised, what was left out and why."""
 
     def __init__(self) -> None:
-        self._said: list[str] = []
+        self._sentences: list[str] = []
         self._counted: dict[str, tuple[int, str]] = {}
 
     def say(self, sentence: str) -> None:
         """Add one sentence."""
-        self._said.append(sentence)
+        self._sentences.append(sentence)
 
     def count(self, what: str, example: object) -> None:
         """Count one more of what happened; only the first example of each is kept."""
@@ -22,7 +22,7 @@ class Notes:
     def sentences(self) -> tuple[str, ...]:
         """What was said, in order, then what was counted."""
         counted = (f"{what}: {times} (first: {example})." for what, (times, example) in self._counted.items())
-        return *self._said, *counted
+        return *self._sentences, *counted
 
 
 def printable(value: object) -> str:

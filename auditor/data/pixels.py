@@ -66,11 +66,6 @@ def load_hashed(path: Path, preprocess: Preprocess) -> tuple[Pixels, tuple[int, 
     return np.asarray(view), image.size, _hash(data)
 
 
-def crop_upright(path: Path, geometry: Geometry) -> Image.Image:
-    """The S x S view of the crop that a person sees, for drawing."""
-    return fit(open_upright(path), geometry, Image.Resampling.BICUBIC)
-
-
 def fit(
     image: Image.Image,
     geometry: Geometry,
@@ -161,9 +156,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_grey(values: NDArray[np.generic]) -> Pixels:
-    """Deep grey values as 8 bits: by the whole range of their type where they keep to one, else by their own.
+    """Deep grey values (H, W) as 8 bits: by the range of their type where they fit it, else by their own.
 
-    Whole ranges: 65,535 for integers, 1 or 255 for floats. Pillow clips at 255 instead: an X-ray turns white.
+    Ranges: 65,535 for integers, 1 or 255 for floats. Pillow clips at 255 instead: an X-ray turns white.
     """
     whole = (65535.0,) if np.issubdtype(values.dtype, np.integer) else (1.0, 255.0)
     wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -44,8 +44,9 @@ def read_dataset(
 ) -> Dataset:
     """The samples below `root` in the order of their paths, with what was recognised and dropped in `notes`.
 
-    `annotations` names a file or folder where the data set's own layout does not show it. `sample` draws that
-    many samples with the seed, `limit` keeps the first of them. Raises DatasetError when nothing can be read.
+    `annotations` names their file or folder where the layout of the data set does not show it. `sample` draws
+    that many samples with the seed, `limit` then keeps the first of them. Raises DatasetError when nothing
+    can be read.
     """
     notes = Notes()
     source = list_source(root, annotations, notes)
@@ -81,9 +82,9 @@ def _choose(
 def _describe(dataset: Dataset, chosen: int) -> str:
     labelled = sum(1 for sample in dataset.samples if sample.labels)
     annotated = sum(1 for sample in dataset.samples if sample.regions)
-    found = len(dataset.samples)
-    kept = "" if chosen == found else f", {chosen} of them chosen"
+    images = len(dataset.samples)
+    kept = "" if chosen == images else f", {chosen} of them chosen"
     return (
-        f"Recognised as {dataset.kind}: {found} images{kept}, {len(dataset.classes)} classes, "
+        f"Recognised as {dataset.kind}: {images} images{kept}, {len(dataset.classes)} classes, "
         f"{labelled} images with labels, {annotated} with annotated foreground."
     )

@@ -1,1 +1,1 @@
-"""What drawings share: lettering, colours, cells over a photograph, cards, charts."""
+"""What drawings share, and (of_*.py) the pictures of one question's record each."""

@@ -1,83 +1,44 @@
-"""Cells drawn in their images: what is similar to one cell, and which cells of two images correspond."""
+"""Cells in their images: framed, enlarged, on cards and in rows of cards."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from auditor.draw.grids import Faint, Paper, colour_of
-from auditor.draw.lettering import Bright, Dark, White, letter, shorten_path, write
-from auditor.grids import cell_box
-from auditor.records import Hit, Match, Pair, Similar
-from auditor.report.text import share
+from auditor.draw.colours import Bright, Dark, Faint, Paper, Quiet, White
+from auditor.draw.lettering import draw_disc, write, write_path
+from auditor.grids import cell_box, parse_cell
+from auditor.records import Hit
 
 Grid = tuple[int, int]
+"""Rows and columns of cells."""
+Images = Mapping[str, Image.Image]
+"""Crops by the paths of their images."""
+
+ZOOM = 68
+"""Pixels of a cell alone, enlarged."""
+
+_THUMB = 208  # pixels of the image on a card
+CARD = (_THUMB, _THUMB + ZOOM + 12)
+"""Width and height of a card."""
+_NO_IMAGE = (228, 230, 234)
 
 _MARGIN = 28
-_QUERY = 520  # pixels of the query's image
-_THUMB = 208
-_ZOOM = 68  # the cell itself, enlarged under its thumbnail
-_CARD = (_THUMB, _THUMB + _ZOOM + 12)
-_ACROSS = 5
-_PAPER_GREY = (228, 230, 234)
-
-_IMAGE = 620  # pixels of each image of a match
-_BETWEEN = 150
-_LEGEND_ACROSS = 4
-_SMOOTH = 2  # Pillow's lines are jagged: they are drawn this much larger and reduced
+_SIDE = 150  # pixels of an image in a row
+_TEXT = 260  # pixels of the words in front of a row
+_GAP = 14  # between two images of a row
+_HEIGHT = _SIDE + 60  # of a row: an image and two lines of words
 
 
-# ------------------------------------------------------------------------------------- similar cells
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of cells (`path:row,col`, each with a line of its own) and what stands in front of it."""
 
-
-def draw_similar(
-    query: Image.Image, similar: Similar, images: Mapping[str, Image.Image], grid: Grid
-) -> Image.Image:
-    """The query's crop with its cell boxed, and the hits' crops with theirs, best first.
-
-    `images` are the crops by path; a hit whose image is not among them gets an empty frame.
-    """
-    down = -(-len(similar.hits) // _ACROSS)
-    left = _QUERY + 2 * _MARGIN
-    width = left + min(_ACROSS, len(similar.hits)) * (_CARD[0] + 16) - 16 + _MARGIN
-    height = 2 * _MARGIN + max(_QUERY + 92, down * (_CARD[1] + 16) - 16)
-    drawn = Image.new("RGB", (width, height), Paper)
-    drawn.paste(_draw_query(query, similar, grid), (_MARGIN, _MARGIN))
-    for index, hit in enumerate(similar.hits):
-        row, col = divmod(index, _ACROSS)
-        place = (left + col * (_CARD[0] + 16), _MARGIN + row * (_CARD[1] + 16))
-        drawn.paste(_draw_card(images.get(hit.path), hit, index + 1, grid), place)
-    return drawn
-
-
-def _draw_query(query: Image.Image, similar: Similar, grid: Grid) -> Image.Image:
-    card = Image.new("RGB", (_QUERY, _QUERY + 92), Paper)
-    card.paste(box_cell(query, similar.row, similar.col, grid, _QUERY), (0, 0))
-    card.paste(zoom_cell(query, similar.row, similar.col, grid), (0, _QUERY + 12))
-    draw = ImageDraw.Draw(card)
-    left = _ZOOM + 12
-    write(draw, (left, _QUERY + 32), f"cell {similar.row},{similar.col}", 22, _QUERY - left)
-    _write_path(draw, (left, _QUERY + 60), similar.path, 18, _QUERY - left)
-    return card
-
-
-def _draw_card(image: Image.Image | None, hit: Hit, rank: int, grid: Grid) -> Image.Image:
-    card = Image.new("RGB", _CARD, Paper)
-    draw = ImageDraw.Draw(card)
-    if image is None:
-        draw.rectangle((0, 0, _THUMB, _THUMB), _PAPER_GREY)
-        write(draw, (_THUMB / 2, _THUMB / 2), "image not at hand", 17, _THUMB, Faint, "mm")
-    else:
-        card.paste(box_cell(image, hit.row, hit.col, grid, _THUMB), (0, 0))
-        card.paste(zoom_cell(image, hit.row, hit.col, grid), (0, _THUMB + 8))
-    left, room = _ZOOM + 10, _THUMB - _ZOOM - 10
-    write(draw, (left, _THUMB + 18), f"{rank}   {hit.cosine:.3f}", 18, room)
-    write(draw, (left, _THUMB + 42), hit.predicted or hit.label or "", 16, room)
-    _write_path(draw, (left, _THUMB + 64), f"{hit.path}:{hit.row},{hit.col}", 13, room)
-    return card
+    words: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
+    number: int | None = None
 
 
 def box_cell(image: Image.Image, row: int, col: int, grid: Grid, side: int) -> Image.Image:
@@ -99,120 +60,70 @@ def _box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: int) -
 def zoom_cell(image: Image.Image, row: int, col: int, grid: Grid) -> Image.Image:
     """The cell alone, enlarged."""
     cell = cell_box(row, col, grid, image.width)
-    return image.convert("RGB").resize((_ZOOM, _ZOOM), Image.Resampling.BICUBIC, cell)
+    return image.convert("RGB").resize((ZOOM, ZOOM), Image.Resampling.BICUBIC, cell)
 
 
-def _write_path(
-    draw: ImageDraw.ImageDraw, place: tuple[float, float], path: str, size: int, width: float
-) -> None:
-    shown, font = letter(path, size)
-    draw.text(place, shorten_path(shown, font, width), Faint, font, "lm")
+def draw_card(image: Image.Image | None, hit: Hit, rank: int, grid: Grid) -> Image.Image:
+    """A hit: its image with the cell framed, the cell enlarged, its rank, cosine, class and name."""
+    card = Image.new("RGB", CARD, Paper)
+    draw = ImageDraw.Draw(card)
+    if image is None:
+        draw.rectangle((0, 0, _THUMB, _THUMB), _NO_IMAGE)
+        write(draw, (_THUMB / 2, _THUMB / 2), "image not at hand", 17, _THUMB, Faint, "mm")
+    else:
+        card.paste(box_cell(image, hit.row, hit.col, grid, _THUMB), (0, 0))
+        card.paste(zoom_cell(image, hit.row, hit.col, grid), (0, _THUMB + 8))
+    left, room = ZOOM + 10, _THUMB - ZOOM - 10
+    write(draw, (left, _THUMB + 18), f"{rank}   {hit.cosine:.3f}", 18, room)
+    write(draw, (left, _THUMB + 42), hit.predicted or hit.label or "", 16, room)
+    write_path(draw, (left, _THUMB + 64), f"{hit.path}:{hit.row},{hit.col}", 13, room)
+    return card
 
 
-# ------------------------------------------------------------------------------------- corresponding cells
+# ------------------------------------------------------------------------------------- rows of cards
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """A pair as drawn: its number, its two ends in pixels, its strength from 0 to 1."""
-
-    number: int
-    a: tuple[float, float]
-    b: tuple[float, float]
-    strength: float
-
-
-def draw_match(a: Image.Image, b: Image.Image, match: Match, grid: Grid) -> Image.Image:
-    """Two crops side by side, the most similar cells joined; a stronger line, a higher cosine (Figure 9)."""
-    legend = _draw_match_legend(match, 2 * _IMAGE + _BETWEEN)
-    top = _MARGIN + 40
-    size = (2 * _IMAGE + _BETWEEN + 2 * _MARGIN, top + _IMAGE + _MARGIN + legend.height + _MARGIN)
+def draw_rows(rows: Sequence[Row], images: Images, grid: Grid) -> Image.Image:
+    """Rows of cells, each in its image with the cell enlarged in a corner."""
+    longest = max([1, *(len(row.cells) for row in rows)])
+    size = (2 * _MARGIN + _TEXT + longest * (_SIDE + _GAP), 2 * _MARGIN + len(rows) * _HEIGHT)
     drawn = Image.new("RGB", size, Paper)
+    for position, row in enumerate(rows):
+        _draw_row(drawn, row, _MARGIN + position * _HEIGHT, images, grid)
+    return drawn
+
+
+def _draw_row(drawn: Image.Image, row: Row, top: int, images: Images, grid: Grid) -> None:
     draw = ImageDraw.Draw(drawn)
-    sides = (("A", a, match.a, _MARGIN), ("B", b, match.b, _MARGIN + _IMAGE + _BETWEEN))
-    for side, image, path, left in sides:
-        write(draw, (left, _MARGIN + 14), side, 24, 28)
-        _write_path(draw, (left + 30, _MARGIN + 14), path, 20, _IMAGE - 30)
-        drawn.paste(image.convert("RGB").resize((_IMAGE, _IMAGE), Image.Resampling.BICUBIC), (left, top))
-    drawn.paste(legend, (_MARGIN, top + _IMAGE + _MARGIN))
-    links = _place_links(match, grid, (_MARGIN, top), (_MARGIN + _IMAGE + _BETWEEN, top))
-    overlay = _draw_links(links, drawn.size, _radius(grid))
-    return Image.alpha_composite(drawn.convert("RGBA"), overlay).convert("RGB")
+    left = _MARGIN
+    if row.number is not None:
+        draw_disc(draw, (left + 18, top + 20), 18, row.number)
+        left += 48
+    for line, words in enumerate(row.words):
+        colour, size = (Dark, 19) if line == 0 else (Faint, 16)
+        write(draw, (left, top + 20 + 26 * line), words, size, _MARGIN + _TEXT - left - 10, colour)
+    for position, (cell, caption) in enumerate(row.cells):
+        place = _MARGIN + _TEXT + position * (_SIDE + _GAP)
+        drawn.paste(show_cell(cell, images, grid, _SIDE), (place, top))
+        path, _, where = cell.rpartition(":")
+        write(draw, (place, top + _SIDE + 13), caption or f"cell {where}", 15, _SIDE)
+        name = path.rpartition("/")[2]
+        below = f"{name}:{where}" if caption else name
+        write(draw, (place, top + _SIDE + 32), below, 13, _SIDE, Faint)
 
 
-def _radius(grid: Grid) -> float:
-    """Of the numbers' discs: four of them fit in a cell of a coarse grid."""
-    return max(10.0, min(17.0, 0.24 * _IMAGE / max(grid)))
-
-
-def _place_links(match: Match, grid: Grid, a: tuple[int, int], b: tuple[int, int]) -> list[_Link]:
-    """Ends at the cells' centres, beside one another where several pairs share a cell."""
-    crowds = Counter(pair.a for pair in match.pairs), Counter(pair.b for pair in match.pairs)
-    seen: tuple[Counter[Grid], Counter[Grid]] = Counter(), Counter()
-    cosines = [pair.cosine for pair in match.pairs]
-    links = []
-    for number, pair in enumerate(match.pairs, start=1):
-        ends = []
-        for cell, corner, crowd, before in zip((pair.a, pair.b), (a, b), crowds, seen, strict=True):
-            ends.append(_place_end(cell, grid, corner, (before[cell], crowd[cell])))
-            before[cell] += 1
-        links.append(_Link(number, ends[0], ends[1], _strength(pair, cosines)))
-    return links
-
-
-def _place_end(
-    cell: Grid, grid: Grid, corner: tuple[int, int], order: tuple[int, int]
-) -> tuple[float, float]:
-    x0, y0, x1, y1 = cell_box(*cell, grid, _IMAGE)
-    at, crowd = order
-    across = 1 if crowd == 1 else 2 if crowd <= 4 else 3
-    row, col = divmod(at, across)
-    down = -(-crowd // across)
-    x = x0 + (x1 - x0) * (col + 1) / (across + 1) if across > 1 else (x0 + x1) / 2
-    y = y0 + (y1 - y0) * (row + 1) / (down + 1)
-    return corner[0] + x, corner[1] + y
-
-
-def _strength(pair: Pair, cosines: list[float]) -> float:
-    low, high = min(cosines), max(cosines)
-    return 1.0 if high == low else (pair.cosine - low) / (high - low)
-
-
-def _draw_links(links: list[_Link], size: tuple[int, int], radius: float) -> Image.Image:
-    """Weak lines first, so that strong ones lie on top; numbers over all lines."""
-    overlay = Image.new("RGBA", (size[0] * _SMOOTH, size[1] * _SMOOTH))
-    draw = ImageDraw.Draw(overlay)
-    for link in reversed(links):
-        alpha, width = round(130 + 120 * link.strength), (2 + 4 * link.strength) * _SMOOTH
-        ends = [(x * _SMOOTH, y * _SMOOTH) for x, y in (link.a, link.b)]
-        draw.line(ends, (*Dark, alpha // 2), round(width + 3 * _SMOOTH))
-        draw.line(ends, (*colour_of(link.number), alpha), round(width))
-    for link in reversed(links):
-        for x, y in (link.a, link.b):
-            _draw_disc(draw, (x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, link.number)
-    return overlay.resize(size, Image.Resampling.LANCZOS)
-
-
-def _draw_disc(draw: ImageDraw.ImageDraw, at: tuple[float, float], radius: float, number: int) -> None:
-    draw.circle(at, radius, (*colour_of(number, 0.42), 255), (*White, 255), round(radius / 7))
-    shown, font = letter(str(number), round(radius * 1.15))
-    draw.text(at, shown, (*White, 255), font, "mm")
-
-
-def _draw_match_legend(match: Match, width: int) -> Image.Image:
-    """Every pair with its cells, cosine and share, down then across."""
-    down = -(-len(match.pairs) // _LEGEND_ACROSS)
-    size = (width, 40 + 32 * down)
-    legend = Image.new("RGB", (size[0] * _SMOOTH, size[1] * _SMOOTH), Paper)
-    draw = ImageDraw.Draw(legend)
-    said = f"cosine of the two images {match.cosine:.3f}; pair: cell in A to cell in B, cosine, share of it"
-    write(draw, (0, 14 * _SMOOTH), said, 19 * _SMOOTH, legend.width, Faint)
-    for index, pair in enumerate(match.pairs):
-        col, row = divmod(index, down)
-        left, middle = col * legend.width / _LEGEND_ACROSS, (56 + 32 * row) * _SMOOTH
-        _draw_disc(draw, (left + 14 * _SMOOTH, middle), 13 * _SMOOTH, index + 1)
-        part = share(pair.share / match.cosine) if match.cosine else "-"
-        text = f"{pair.a[0]},{pair.a[1]} to {pair.b[0]},{pair.b[1]}   {pair.cosine:.3f}   {part}%"
-        room = legend.width / _LEGEND_ACROSS - 40 * _SMOOTH
-        write(draw, (left + 36 * _SMOOTH, middle), text, 18 * _SMOOTH, room)
-    return legend.resize(size, Image.Resampling.LANCZOS)
+def show_cell(cell: str, images: Images, grid: Grid, side: int) -> Image.Image:
+    """The cell's image with the cell framed, and the cell enlarged in the corner that is farther from it."""
+    path, row, col = parse_cell(cell)
+    if path not in images:
+        empty = Image.new("RGB", (side, side), Quiet)
+        write(ImageDraw.Draw(empty), (side / 2, side / 2), "not at hand", 15, side, Faint, "mm")
+        return empty
+    picture = box_cell(images[path], row, col, grid, side)
+    zoomed = zoom_cell(images[path], row, col, grid).resize((side * 2 // 5, side * 2 // 5))
+    framed = Image.new("RGB", (zoomed.width + 4, zoomed.height + 4), White)
+    framed.paste(zoomed, (2, 2))
+    x = side - framed.width if 2 * col < grid[1] else 0
+    y = side - framed.height if 2 * row < grid[0] else 0
+    picture.paste(framed, (x, y))
+    return picture

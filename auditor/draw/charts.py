@@ -1,16 +1,15 @@
-"""Curves as pictures, drawn by matplotlib without a window."""
+"""Figures of matplotlib, drawn without a window: sizes are pixels, and a name stands as it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from auditor.records import Rate, ThresholdPoint, Thresholds
-from auditor.report.experiment_tables import SCORES
-from auditor.report.text import visible
+from auditor.draw.colours import Colour
+from auditor.draw.lettering import letter_wide, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,66 +17,62 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by colour-blind readers too
 _STYLES = ("-", "--", "-.", ":")  # and in grey
-_SIZE, _DPI = (13.0, 4.4), 110
+_DPI = 110
+_POINTS_PER_INCH = 72  # matplotlib measures letters and lines in points
 
-Coordinate = Callable[[ThresholdPoint], float]
+Box = tuple[float, float, float, float]
 
 
-def draw_thresholds(found: Thresholds) -> Image.Image:
-    """Figures 5 and 6: Loc. and BG Act. over the threshold, and one against the other."""
+def new_figure(width: int, height: int, *, is_laid_out: bool = False) -> Figure:
+    """An empty figure of so many pixels; laid out, matplotlib finds room for axes, names and legends."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    over_loc, over_bg_act, against = figure.subplots(1, 3)
-    _plot(over_loc, found, _tau, _loc, ("threshold τ", "Loc. (%)"))
-    _plot(over_bg_act, found, _tau, _bg_act, ("threshold τ", "BG Act. (%)"))
-    _plot(against, found, _bg_act, _loc, ("BG Act. (%)", "Loc. (%)"))
-    against.plot(*_start(found), "ko", markersize=5, label="all cells kept")
-    handles, names = against.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
-    title = f"{visible(found.index)}: keeping only cells whose score exceeds τ"
-    figure.suptitle(title, parse_math=False, fontsize=12)  # a $ in a name is no formula
-    return _picture(figure)
+    size = (width / _DPI, height / _DPI)
+    return Figure(figsize=size, dpi=_DPI, layout="constrained" if is_laid_out else None)
 
 
-def _plot(axes: Axes, found: Thresholds, across: Coordinate, up: Coordinate, names: tuple[str, str]) -> None:
-    for score, colour, style in zip(SCORES, _COLOURS, _STYLES, strict=True):
-        points = found.curve(score)
-        if points:
-            x, y = [across(point) for point in points], [up(point) for point in points]
-            axes.plot(x, y, style, color=colour, label=SCORES[score], linewidth=1.8)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+def place_axes(figure: Figure, box: Box) -> Axes:
+    """Axes whose rim stands at these pixels from the figure's top left: left, top, right, bottom."""
+    width, height = (edge * _DPI for edge in figure.get_size_inches())
+    left, top, right, bottom = box
+    return figure.add_axes(
+        (left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height)
+    )
+
+
+def points(pixels: float) -> float:
+    """A height of letters or a width of lines in matplotlib's unit."""
+    return pixels * _POINTS_PER_INCH / _DPI
+
+
+def paint(colour: Colour) -> tuple[float, float, float]:
+    """A colour of 8 bits as matplotlib takes it."""
+    return colour[0] / 255, colour[1] / 255, colour[2] / 255
+
+
+def as_written(text: str, size: int = 20, width: float = float("inf")) -> str:
+    """A name that matplotlib draws as it stands: no formula, no missing letter, cut to `width` pixels."""
+    shown, font = letter_wide(text, size)
+    return shorten(shown, font, width).replace("$", r"\$")
+
+
+def draw_curve(axes: Axes, x: Sequence[float], y: Sequence[float], number: int, name: str) -> None:
+    """The number-th curve, in a colour and a dash of its own; not a number leaves a gap."""
+    style, colour = _STYLES[number % len(_STYLES)], _COLOURS[number % len(_COLOURS)]
+    axes.plot(x, y, style, color=colour, label=name, linewidth=1.8)
+
+
+def frame_curves(axes: Axes, across: str, up: str) -> None:
+    """What the axes measure, from 0, with a faint grid."""
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
     axes.grid(alpha=0.25)
     axes.set_ylim(bottom=0)
-    axes.set_xlim(0, 1 if across is _tau else None)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _start(found: Thresholds) -> tuple[list[float], list[float]]:
-    """Where the confidences' curves begin: at 0 they keep every cell."""
-    first = found.points[0]
-    return [_bg_act(first)], [_loc(first)]
-
-
-def _tau(point: ThresholdPoint) -> float:
-    return point.tau
-
-
-def _loc(point: ThresholdPoint) -> float:
-    return _percent(point.loc)
-
-
-def _bg_act(point: ThresholdPoint) -> float:
-    return _percent(point.bg_act)
-
-
-def _percent(rate: Rate) -> float:
-    """In percent; not a number, which is left out of a curve, where nothing was counted."""
-    return float("nan") if rate.value is None else 100 * rate.value
-
-
-def _picture(figure: Figure) -> Image.Image:
+def picture(figure: Figure) -> Image.Image:
+    """The figure's pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -5,31 +5,27 @@ A coarse grid carries class names; a fine one carries class ids, with a legend b
 
 from __future__ import annotations
 
-import colorsys
 import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from auditor.draw.lettering import Bright, Colour, Dark, White, fit, letter, write, write_centred
+from auditor.draw.colours import Bright, Faint, Paper, White, colour_of
+from auditor.draw.layers import NAMED, colour_cells, letter_cell, outline, rule, spread
+from auditor.draw.lettering import letter, write, write_centred
 from auditor.files import write_bytes
-from auditor.grids import Mask, cell_box, edges
+from auditor.grids import cell_box
 from auditor.records import ImageGrids
-from auditor.report.cell_tables import class_name, rank_classes, title
-from auditor.report.sections import Figure
-
-Paper = (255, 255, 255)
-Faint = (96, 103, 115)
+from auditor.report.page_parts import Figure
+from auditor.report.text import variant_title
 
 _SIDE = 980  # pixels of a drawing alone: 140 for each cell of a 7 x 7 grid
 _PANEL = 760  # pixels of one variant of three
-_NAMED = 84  # a cell of at least so many pixels has room for a name
-_LEGEND = 380
-_ROW = 30
+_LEGEND = 380  # pixels of the legend's width
+_ROW = 30  # and of a line of it
 _MARGIN = 24
 
 
@@ -43,7 +39,7 @@ def draw_grid(image: Image.Image, grids: ImageGrids, variant: str) -> Image.Imag
 def draw_variants(images: Sequence[Image.Image], grids: ImageGrids) -> Image.Image:
     """The crop in each variant, in the order of `grids.variants`, side by side under their titles."""
     panels = [
-        _entitle(_draw_panel(image, grids, variant, _PANEL), title(grids.variants[variant]))
+        _entitle(_draw_panel(image, grids, variant, _PANEL), variant_title(grids.variants[variant]))
         for variant, image in enumerate(images)
     ]
     drawn = panels[0]
@@ -77,13 +73,6 @@ def figure(image: Image.Image, caption: str, alt: str) -> Figure:
     return Figure(buffer.getvalue(), caption, alt)
 
 
-def colour_of(number: int, lightness: float = 0.55) -> Colour:
-    """A colour that a class keeps in every drawing; neighbours in number are far apart in hue."""
-    hue = (0.58 + number * 0.618034) % 1.0
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.72)
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
 # ------------------------------------------------------------------------------------- one panel
 
 
@@ -104,91 +93,38 @@ def _cell_side(grids: ImageGrids, least: int) -> int:
 
 
 def _has_names(grids: ImageGrids, least: int) -> bool:
-    return _cell_side(grids, least) >= _NAMED
+    return _cell_side(grids, least) >= NAMED
 
 
 def _draw_panel(image: Image.Image, grids: ImageGrids, variant: int, least: int) -> Image.Image:
     side = _cell_side(grids, least) * max(grids.labels.shape[1:])
     panel = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    panel = Image.composite(_tints(grids, variant, side), panel, _tint_strength(grids, variant, side))
+    panel = Image.composite(
+        colour_cells(grids.labels[variant], side), panel, _tint_strength(grids, variant, side)
+    )
     draw = ImageDraw.Draw(panel, "RGBA")
-    _rule(draw, grids.labels.shape[1:], side)
+    rule(draw, grids.labels.shape[1:], side, (*White, 150), 2)
     if grids.foreground is not None:
-        _outline(draw, grids.foreground, side)
+        outline(draw, grids.foreground, side)
     for row, col in np.ndindex(grids.labels.shape[1:]):
-        _letter_cell(draw, grids, (variant, row, col), side, _has_names(grids, least))
+        _letter(draw, grids, (variant, row, col), side, _has_names(grids, least))
     return panel
-
-
-def _spread(values: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:  # (H, W, ...) -> (side, side, ...)
-    rows, cols = (np.diff(edges(side, cells)) for cells in values.shape[:2])
-    return values.repeat(rows, axis=0).repeat(cols, axis=1)
-
-
-def _tints(grids: ImageGrids, variant: int, side: int) -> Image.Image:
-    labels, where = np.unique(grids.labels[variant], return_inverse=True)
-    palette = np.array([colour_of(int(label)) for label in labels], dtype=np.uint8)
-    return Image.fromarray(_spread(palette[where.reshape(grids.labels.shape[1:])], side))
 
 
 def _tint_strength(grids: ImageGrids, variant: int, side: int) -> Image.Image:
     """Stronger where the evaluation class is predicted: that is what one looks for."""
     is_evaluated = grids.labels[variant] == (-1 if grids.label is None else grids.label)
-    return Image.fromarray(_spread(np.where(is_evaluated, 122, 72).astype(np.uint8), side))
+    return Image.fromarray(spread(np.where(is_evaluated, 122, 72).astype(np.uint8), side))
 
 
-def _rule(draw: ImageDraw.ImageDraw, grid: Sequence[int], side: int) -> None:
-    for y in edges(side, grid[0])[1:-1].tolist():
-        draw.line((0, y, side, y), (255, 255, 255, 150), 2)
-    for x in edges(side, grid[1])[1:-1].tolist():
-        draw.line((x, 0, x, side), (255, 255, 255, 150), 2)
-
-
-def _outline(draw: ImageDraw.ImageDraw, foreground: Mask, side: int) -> None:
-    """The border of the foreground cells, white on dark."""
-    borders = list(_borders(foreground, side))
-    for colour, width in ((Dark, max(8, side // 90)), (White, max(4, side // 200))):
-        for x0, y0, x1, y1 in borders:
-            half = width / 2
-            draw.rectangle((x0 - half, y0 - half, x1 + half, y1 + half), colour)
-
-
-def _borders(foreground: Mask, side: int) -> list[tuple[int, int, int, int]]:
-    """The edges between a foreground cell and what is none, the picture's rim included."""
-    grid = (foreground.shape[0], foreground.shape[1])
-    around = np.pad(foreground, 1)
-    found = []
-    for row, col in np.argwhere(foreground).tolist():
-        x0, y0, x1, y1 = cell_box(row, col, grid, side)
-        if not around[row, col + 1]:
-            found.append((x0, y0, x1, y0))
-        if not around[row + 2, col + 1]:
-            found.append((x0, y1, x1, y1))
-        if not around[row + 1, col]:
-            found.append((x0, y0, x0, y1))
-        if not around[row + 1, col + 2]:
-            found.append((x1, y0, x1, y1))
-    return found
-
-
-def _letter_cell(
+def _letter(
     draw: ImageDraw.ImageDraw, grids: ImageGrids, at: tuple[int, int, int], side: int, is_named: bool
 ) -> None:
-    label, chance = int(grids.labels[at]), float(grids.probabilities[at])
-    left, top, right, bottom = cell_box(at[1], at[2], (grids.labels.shape[1], grids.labels.shape[2]), side)
-    width = right - left
-    if is_named:
-        # The first of several synonyms ("notebook, notebook computer") is the one people know.
-        name = class_name(grids, label).split(",")[0]
-        sizes = range(round(width * 0.18), round(width * 0.11), -1)
-        lines, font = fit(name, width * 0.92, 3, sizes)
-        small = round(width * 0.145)
-    else:
-        lines, font = fit(str(label), width * 0.92, 1, range(round(width * 0.36), round(width * 0.2), -1))
-        small = round(width * 0.26)
-    stacked = [*((line, font) for line in lines), letter(f"{100 * chance:.0f}%", small)]
+    label = int(grids.labels[at])
+    box = cell_box(at[1], at[2], (grids.labels.shape[1], grids.labels.shape[2]), side)
+    chance = f"{100 * float(grids.probabilities[at]):.0f}%"
     colour = Bright if label == grids.label else White
-    write_centred(draw, ((left + right) / 2, (top + bottom) / 2), stacked, colour)
+    letter_cell(draw, box, grids.name_of(label) if is_named else label, chance, colour)
 
 
 # ------------------------------------------------------------------------------------- titles and legends
@@ -212,7 +148,7 @@ def _draw_legend(grids: ImageGrids, height: int) -> Image.Image:
     """Ids with their names, most cells first, as many as the height holds."""
     legend = Image.new("RGB", (_LEGEND, height), Paper)
     draw = ImageDraw.Draw(legend)
-    ranked = rank_classes(grids)
+    ranked = grids.rank_classes()
     room = height // _ROW - 1
     kept = ranked if len(ranked) <= room else ranked[: room - 1]
     write(draw, (0, _ROW / 2), "id", 18, 60, Faint)
@@ -229,7 +165,7 @@ def _draw_legend_row(draw: ImageDraw.ImageDraw, grids: ImageGrids, label: int, t
     middle = top + _ROW / 2
     draw.rounded_rectangle((0, top + 3, 58, top + _ROW - 3), 4, colour_of(label))
     write_centred(draw, (29, middle), [letter(str(label), 18)])
-    name = class_name(grids, label)
+    name = grids.name_of(label)
     write(draw, (68, middle), f"{name} (label)" if label == grids.label else name, 19, _LEGEND - 68 - 52)
     cells = str(int(np.count_nonzero(grids.labels == label)))
     write(draw, (_LEGEND, middle), cells, 18, 52, Faint, anchor="rm")

@@ -12,13 +12,10 @@ from typing import cast
 
 from PIL import ImageDraw, ImageFont
 
+from auditor.draw.colours import Colour, Dark, Faint, White, colour_of
 from auditor.report.text import visible
 
 Font = ImageFont.FreeTypeFont
-White = (255, 255, 255)
-Dark = (17, 20, 26)
-Bright = (255, 226, 112)
-Colour = tuple[int, int, int]
 
 
 @cache
@@ -52,7 +49,19 @@ def letter(text: str, size: int) -> tuple[str, Font]:
     if wide is None:
         folded = unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode()
         return folded, plain_font(size)
-    return "".join(char if char == " " or _has_glyph(char, is_wide=True) else "?" for char in text), wide
+    return _replace_strange(text), wide
+
+
+def letter_wide(text: str, size: int) -> tuple[str, Font]:
+    """The same for who draws with DejaVu Sans only, as matplotlib does."""
+    wide = _wide_font(size)
+    return (
+        (_replace_strange(unicodedata.normalize("NFC", visible(text))), wide) if wide else letter(text, size)
+    )
+
+
+def _replace_strange(text: str) -> str:
+    return "".join(char if char == " " or _has_glyph(char, is_wide=True) else "?" for char in text)
 
 
 def shorten(text: str, font: Font, width: float) -> str:
@@ -124,3 +133,20 @@ def write(
     """One line of plain text, cut to `width` pixels; the place is its left middle unless told else."""
     shown, font = letter(text, size)
     draw.text(place, shorten(shown, font, width), colour, font, anchor)
+
+
+def write_path(
+    draw: ImageDraw.ImageDraw, place: tuple[float, float], path: str, size: int, width: float
+) -> None:
+    """A faint line that keeps the path's end, where the file's name stands."""
+    shown, font = letter(path, size)
+    draw.text(place, shorten_path(shown, font, width), Faint, font, "lm")
+
+
+def draw_disc(
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], radius: float, number: int, lightness: float = 0.4
+) -> None:
+    """A number on a disc of its colour."""
+    draw.circle(at, radius, colour_of(number, lightness), White, max(2, round(radius / 7)))
+    shown, font = letter(str(number), round(radius * (1.15 if number < 100 else 0.9)))
+    draw.text(at, shown, White, font, "mm")

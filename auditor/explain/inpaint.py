@@ -44,13 +44,13 @@ def inpaint(pixels: Pixels, mask: Mask) -> Pixels | None:
 
 def read_inpainted(path: Path, size: tuple[int, int], preprocess: Preprocess) -> Pixels:
     """The crop (S, S, 3) of an inpainted file: of the original's (width, height), or the crop itself."""
-    pixels, found = load_input(path, preprocess)
-    if found == size:
+    pixels, pixel_size = load_input(path, preprocess)
+    if pixel_size == size:
         return pixels
-    if found == (preprocess.crop, preprocess.crop):
+    if pixel_size == (preprocess.crop, preprocess.crop):
         return np.asarray(open_upright(path), dtype=np.uint8)
     raise DatasetError(
-        f"{path} is {found[0]} x {found[1]} pixels; to fit it must have the original's "
+        f"{path} is {pixel_size[0]} x {pixel_size[1]} pixels; to fit it must have the original's "
         f"{size[0]} x {size[1]}, or the crop's {preprocess.crop} x {preprocess.crop}"
     )
 

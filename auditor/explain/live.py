@@ -14,7 +14,7 @@ from auditor.data.load import Loaded, load
 from auditor.errors import CellError, DatasetError, IndexMismatch
 from auditor.grids import check_cell
 from auditor.indexing.extract import Extractor
-from auditor.indexing.score import summarise
+from auditor.indexing.score import score_grid
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.head_files import load_head
 from auditor.models.heads import Head
@@ -66,14 +66,8 @@ class OpenImage:
         return (pixels - mean) / std
 
     def grid_of(self, pixels: Tensor) -> Grid:
-        """The grid of pixels in [0, 1]; unlike the backbone's own `grid_of` it lets gradients through."""
-        return self.read(self.normalise(pixels))
-
-    def read(self, images: Tensor) -> Grid:
-        """The grid of normalised images, with gradients."""
-        raw, logits = self.backbone.anatomy.tower.run(images)
-        features, prefix = self.backbone.anatomy.layout.split(raw)
-        return Grid(features, features.mean((1, 2)), prefix, logits)
+        """The grid of pixels in [0, 1]."""
+        return self.backbone.grid_of(self.normalise(pixels))
 
 
 def open_image(index: Index, image: str, device: str = "auto") -> OpenImage:
@@ -106,7 +100,7 @@ def grids_of_file(index: Index, path: Path) -> ImageGrids:
     if head is None:
         raise _headless(index)
     grid = _extract(backbone, index, path)
-    scores = summarise(head.scores(grid.features), head.image_scores(grid), [[]])[0]
+    scores = score_grid(head, grid)[0]
     labels = scores.top5[:, 0].astype(np.int64).reshape(1, *index.grid)
     probabilities = scores.probabilities[:, 0].astype(np.float64).reshape(1, *index.grid)
     names = {int(label): index.manifest.classes[label].name for label in np.unique(labels)}
@@ -122,9 +116,7 @@ def vector_of_file(index: Index, path: Path, row: int, col: int) -> NDArray[np.f
 
 
 def _extract(backbone: Backbone, index: Index, path: Path) -> Grid:
-    options = index.manifest.options
-    extractor = Extractor(backbone, index.manifest.fill, options["precision"], options["seed"])
-    return extractor.original([_load(index, path)])
+    return Extractor.of(index.manifest, backbone).original([_load(index, path)])
 
 
 def _load(index: Index, path: Path) -> Loaded:

@@ -14,7 +14,7 @@ from auditor.errors import DatasetError
 from auditor.explain.live import reopen
 from auditor.grids import Mask
 from auditor.indexing.extract import Extractor
-from auditor.indexing.score import CellScores, summarise
+from auditor.indexing.score import CellScores, score_grid
 from auditor.models.backbone import Grid
 from auditor.records import Dataset, Fill, Foreground, Sample
 from auditor.store import Index
@@ -36,22 +36,19 @@ class Scorer:
 
     def original(self, loaded: Sequence[Loaded], folds: Folds) -> list[CellScores]:
         """The unmodified images; `folds` says which of a probe's heads scores each."""
-        return self._score(self._extractor(self.index.manifest.fill).original(loaded), folds)
+        return self._score(self._extractor().original(loaded), folds)
 
     def occluded(self, loaded: Sequence[Loaded], folds: Folds, fill: Fill) -> list[CellScores]:
         """The images with their foreground's pixels filled."""
         return self._score(self._extractor(fill).occluded(loaded, "without_fg"), folds)
 
-    def _extractor(self, fill: Fill) -> Extractor:
-        options = self.index.manifest.options
-        return Extractor(self.backbone, fill, options["precision"], options["seed"])
+    def _extractor(self, fill: Fill | None = None) -> Extractor:
+        return Extractor.of(self.index.manifest, self.backbone, fill)
 
     def _score(self, grid: Grid, folds: Folds) -> list[CellScores]:
-        known = [fold for fold in folds if fold is not None]
-        chosen = torch.tensor(known) if len(known) == len(folds) else None
-        is_exact = self.index.manifest.options["readout"] == "exact"
-        cells = self.head.exact(grid, chosen) if is_exact else self.head.scores(grid.features, chosen)
-        return summarise(cells, self.head.image_scores(grid, chosen), [[] for _ in folds])
+        given = [fold for fold in folds if fold is not None]
+        chosen = torch.tensor(given) if len(given) == len(folds) else None
+        return score_grid(self.head, grid, self.index.manifest.readout, chosen)
 
 
 def load_annotated(index: Index, path: str, packed: str) -> Loaded:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from auditor.data.load import Loaded, load_ahead
 from auditor.data.read import read_dataset
-from auditor.errors import DatasetError
-from auditor.files import digest, new_file
 from auditor.indexing.extract import Extractor
-from auditor.indexing.plan import FOLDS, Plan, Request, check_same, make_manifest, make_plan
-from auditor.indexing.score import summarise as summarise_scores
+from auditor.indexing.head import find_head, train_head
+from auditor.indexing.plan import Plan, Request, check_same, make_manifest, make_plan
+from auditor.indexing.score import score_grid
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
-from auditor.models.head_files import load_head, save_head
-from auditor.models.heads import Head, OwnHead, certify, make_text_head
-from auditor.models.probe import train_probe
+from auditor.models.heads import Head, certify
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
+from auditor.records.watch import Watch
 from auditor.store.check import damaged_shards
 from auditor.store.index import summarise
-from auditor.store.manifest import HeadFacts, has_manifest
+from auditor.store.manifest import has_manifest
 from auditor.store.shards import Staged, promote_staged, read_staged, staged_names, write_shard, write_staged
 from auditor.store.writer import IndexWriter, shard_paths
 
@@ -47,16 +43,6 @@ class Task:
     name: str
     first: int
     samples: Sequence[Sample]
-
-
-class Watch(Protocol):
-    """Who is told how the work goes."""
-
-    def say(self, text: str) -> None: ...
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
 
 
 def build_index(path: Path, request: Request, watch: Watch) -> IndexSummary:
@@ -117,7 +103,7 @@ class Build:
     ) -> None:
         self.writer, self.dataset, self.backbone = writer, dataset, backbone
         self.plan, self.request, self.watch = plan, request, watch
-        self.extractor = Extractor(backbone, request.fill, request.precision, request.seed)
+        self.extractor = Extractor.of(writer.manifest, backbone)
         height, width = backbone.grid
         self.shard_images = max(1, SHARD_BYTES // (height * width * backbone.dim * 2))
 
@@ -132,10 +118,12 @@ class Build:
         if not left and before.is_complete and self.writer.manifest == before:
             self.watch.say("nothing is new")
             return
-        head = self._find_head()
+        head = find_head(self.writer, self.backbone, self.plan, self.request.template)
         if head is None and self.plan.head == "probe":
             self._stage(todo)
-            head = self._train_head()
+            head = train_head(
+                self.writer, self.backbone, self.plan, self.dataset, self.request.seed, self.watch
+            )
         self.watch.start("images", left)
         for task in todo:
             self._add_shard(task, head)
@@ -152,8 +140,8 @@ class Build:
         for lost in self.writer.manifest.dropped:
             yield Task(lost.name, lost.first, [by_path.get(path, Sample(path)) for path in lost.paths])
         lost_paths = {path for lost in self.writer.manifest.dropped for path in lost.paths}
-        known = lost_paths.union(indexed.values())
-        new = iter([sample for sample in self.dataset.samples if sample.path not in known])
+        placed = lost_paths.union(indexed.values())
+        new = iter([sample for sample in self.dataset.samples if sample.path not in placed])
         first = self.writer.manifest.images
         while samples := list(islice(new, self.shard_images)):
             yield Task(f"{first:09d}", first, samples)
@@ -180,55 +168,6 @@ class Build:
         if gone != set(self.writer.manifest.removed):
             self.watch.say(f"{len(gone)} indexed images are gone from the dataset and marked as removed")
             self.writer.mark_removed(gone)
-
-    # ------------------------------------------------------------------------------------- the head
-
-    def _find_head(self) -> Head | None:
-        """The head that needs no training now: the model's own, a text head, one given or trained before."""
-        facts = self.writer.manifest.head
-        if self.plan.head == "own":
-            own = OwnHead(self.backbone)
-            return own if facts.file else self._keep(own)
-        if facts.file is not None:
-            return load_head(self.writer.path / facts.file, self.backbone)
-        if self.plan.given is not None:
-            return self._keep(self.plan.given.head)
-        if self.plan.head == "text":
-            return self._keep(make_text_head(self.backbone, self.plan.classes, self.request.template))
-        return None
-
-    def _train_head(self) -> Head:
-        """A probe on the pooled vectors of what is staged; an image's own fold never sees it."""
-        staged = [read_staged(self.writer.path, name) for name in staged_names(self.writer.path)]
-        pooled = np.concatenate([s.pooled for s in staged])
-        labels = [labels for s in staged for labels in s.images["labels"]]
-        folds = np.concatenate([np.ma.filled(s.images["fold"], 0) for s in staged]).astype(np.int64)
-        usable = np.array([len(chosen) > 0 for chosen in labels]) & (
-            np.concatenate([s.images["status"] for s in staged]) == "ok"
-        )
-        if usable.sum() < 2:
-            raise DatasetError(
-                f"fewer than two usable labelled images in {self.dataset.root}; use --head none"
-            )
-        self.watch.say(f"training a probe on {usable.sum()} pooled vectors, out of {FOLDS} folds")
-        positives = [tuple(int(k) for k in labels[i]) for i in np.nonzero(usable)[0]]
-        head = train_probe(
-            pooled[usable], positives, self.plan.classes, folds[usable], seed=self.request.seed
-        )
-        return self._keep(head)
-
-    def _keep(self, head: Head) -> Head:
-        """Write the head into the index; a given one is copied, so that its hash still names its file."""
-        file = f"heads/{self.plan.head}.safetensors"
-        path = self.writer.path / file
-        path.parent.mkdir(exist_ok=True)
-        with new_file(path) as temporary:
-            if self.plan.given is None:
-                save_head(head, temporary, self.backbone.weights_sha256)
-            else:
-                shutil.copyfile(self.plan.given.path, temporary)
-        self.writer.update(head=HeadFacts(self.plan.head, file, digest(path, "sha256")))
-        return head
 
     def _certify(self, head: Head | None) -> Certificate | None:
         samples = self.dataset.samples[: 4 * CERTIFIED]
@@ -282,14 +221,10 @@ class Build:
             self._put_scores(rows, annotated, variant, occluded, head)
 
     def _put_scores(self, rows: ShardRows, batch: Batch, variant: str, grid: Grid, head: Head) -> None:
-        folds = rows.folds(list(batch))
-        is_exact = self.request.readout == "exact"
-        cells = head.exact(grid, folds) if is_exact else head.scores(grid.features, folds)
-        targets = [rows.images[row]["labels"] for row in batch]
-        for row, scores in zip(
-            batch, summarise_scores(cells, head.image_scores(grid, folds), targets), strict=True
-        ):
-            rows.put_scores(row, variant, scores)
+        chosen = list(batch)
+        scores = score_grid(head, grid, self.request.readout, rows.folds(chosen), rows.targets(chosen))
+        for row, of_image in zip(batch, scores, strict=True):
+            rows.put_scores(row, variant, of_image)
 
     def _batches(self, rows: ShardRows, samples: Sequence[Sample]) -> Iterator[Batch]:
         """Describe every image and yield those that are ok by their row, a batch at a time."""

@@ -12,14 +12,21 @@ from auditor.data.load import Loaded
 from auditor.data.occlusion import normalise, occlude
 from auditor.models.backbone import Backbone, Grid
 from auditor.records import Fill
+from auditor.store.manifest import Manifest
 
 
 class Extractor:
-    """Runs a backbone on loaded images; float32 unless bfloat16 autocast is asked for."""
+    """Runs a backbone on loaded images, without gradients; float32 unless bfloat16 autocast is asked for."""
 
     def __init__(self, backbone: Backbone, fill: Fill, precision: str, seed: int) -> None:
         self.backbone, self.fill, self.seed = backbone, fill, seed
         self.uses_autocast = precision == "bfloat16"
+
+    @classmethod
+    def of(cls, manifest: Manifest, backbone: Backbone, fill: Fill | None = None) -> Extractor:
+        """As the index was made, or with another fill."""
+        options = manifest.options
+        return cls(backbone, fill or manifest.fill, options["precision"], options["seed"])
 
     def images(self, loaded: Sequence[Loaded]) -> Tensor:
         """The network's input (B, 3, S, S) on its device."""
@@ -38,6 +45,7 @@ class Extractor:
             occlude(self.images(loaded), masks, self.fill, self.backbone.preprocess, seed=self.seed)
         )
 
+    @torch.no_grad()
     def _run(self, images: Tensor) -> Grid:
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.uses_autocast):
             return self.backbone.grid_of(images)

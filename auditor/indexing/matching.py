@@ -20,7 +20,7 @@ class ClassMatch:
 
     def translate(self, labels: Sequence[int]) -> tuple[int, ...]:
         """The head's classes of these dataset classes, sorted; those that do not fit are left out."""
-        return tuple(sorted({found for label in labels if (found := self.heads[label]) is not None}))
+        return tuple(sorted({match for label in labels if (match := self.heads[label]) is not None}))
 
     def note(self) -> str | None:
         """A sentence on what could not be matched."""
@@ -40,7 +40,7 @@ def match_classes(dataset: Sequence[ClassName], head: Sequence[ClassName]) -> Cl
     counts = Counter(_plain(c.name) for c in head)
     names = {_plain(c.name): i for i, c in enumerate(head) if counts[_plain(c.name)] == 1}
     by_number = _are_numbers(dataset, len(head))
-    found = tuple(
+    heads = tuple(
         _first(
             synsets.get(c.synset or c.name),
             names.get(_plain(c.name)),
@@ -48,7 +48,7 @@ def match_classes(dataset: Sequence[ClassName], head: Sequence[ClassName]) -> Cl
         )
         for c in dataset
     )
-    return ClassMatch(found, tuple(c.name for c, match in zip(dataset, found, strict=True) if match is None))
+    return ClassMatch(heads, tuple(c.name for c, match in zip(dataset, heads, strict=True) if match is None))
 
 
 def fixed_label(path: str, labels: Sequence[int]) -> int | None:

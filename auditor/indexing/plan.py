@@ -18,7 +18,7 @@ from auditor.models.backbone import Backbone
 from auditor.models.head_files import load_probe
 from auditor.models.heads import AnyProbe
 from auditor.models.imagenet import class_names, real_labels, synset_ids
-from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation
+from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation, Readout
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 
 FOLDS = 5
@@ -43,7 +43,7 @@ class Request:
     preprocess: Literal["model", "paper"] = "model"
     head: HeadChoice | Path = "auto"
     template: str = "a photo of a {}."
-    readout: Literal["pointwise", "exact"] = "pointwise"
+    readout: Readout = "pointwise"
     fill: Fill = "mean"
     limit: int | None = None
     sample: int | None = None
@@ -52,6 +52,15 @@ class Request:
     precision: Literal["float32", "bfloat16"] = "float32"
     batch: int = 32
     workers: int = 2
+
+
+def default_name(request: Request) -> str:
+    """DATASET-BACKBONE, and the file's name where the head comes from one."""
+    backbone = request.backbone
+    is_file = backbone.endswith(".safetensors")
+    short = Path(backbone).stem if is_file else backbone.split("/", 1)[-1].replace(":", "-")
+    head = [request.head.stem] if isinstance(request.head, Path) else []
+    return "-".join([request.dataset.resolve().name, short, *head])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,21 @@ class GivenHead:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """An image's classes in the head's ids, and by name as the dataset has them; fields are columns.
+
+    `labels` are its evaluation classes and `label` the one among them that stands for it (A.1), `real` the
+    ReaL labels of an ImageNet validation image, `fold` the probe's head that never sees it.
+    """
+
+    label: int | None
+    labels: tuple[int, ...]
+    true_name: str | None
+    real: tuple[int, ...] | None
+    fold: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The head that will score the cells and how the dataset's classes map to its own."""
 
@@ -84,19 +108,19 @@ class Plan:
     notes: tuple[str, ...]
     given: GivenHead | None = None
 
-    def facts(self, loaded: Loaded, dataset: Dataset) -> dict[str, Any]:
-        """Label columns of an image: evaluation classes in the head's ids, names as the dataset has them."""
-        own = self._own_labels(loaded, dataset)
-        labels = self.match.translate(own)
+    def facts(self, loaded: Loaded, dataset: Dataset) -> LabelFacts:
+        """What the dataset says of an image, in the head's classes."""
+        dataset_labels = self._dataset_labels(loaded, dataset)
+        labels = self.match.translate(dataset_labels)
         named = None if loaded.sample.label is None else self.match.heads[loaded.sample.label]
         path = loaded.sample.path
-        return {
-            "label": named if named in labels else fixed_label(path, labels),
-            "labels": labels,
-            "true_name": ", ".join(dataset.classes[label].name for label in own) or None,
-            "real": real_labels(Path(path).name) if self.has_real_labels else None,
-            "fold": fold_of(loaded.hash) if self.head == "probe" and loaded.hash else None,
-        }
+        return LabelFacts(
+            label=named if named in labels else fixed_label(path, labels),
+            labels=labels,
+            true_name=", ".join(dataset.classes[label].name for label in dataset_labels) or None,
+            real=real_labels(Path(path).name) if self.has_real_labels else None,
+            fold=fold_of(loaded.hash) if self.head == "probe" and loaded.hash else None,
+        )
 
     def region_labels(self, loaded: Loaded) -> tuple[int | None, ...]:
         """The head's class of each mask of the image's foreground."""
@@ -104,7 +128,7 @@ class Plan:
         return tuple(self.match.heads[label] for label in labels)
 
     @staticmethod
-    def _own_labels(loaded: Loaded, dataset: Dataset) -> tuple[int, ...]:
+    def _dataset_labels(loaded: Loaded, dataset: Dataset) -> tuple[int, ...]:
         """The dataset's own classes; under a filter on area those whose regions remain (A.1)."""
         if dataset.min_area and loaded.foreground is not None:
             return tuple(sorted(set(loaded.foreground.labels)))
@@ -139,7 +163,7 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
     )
 
 
-def _read_given(path: Path, backbone: Backbone, readout: str) -> GivenHead:
+def _read_given(path: Path, backbone: Backbone, readout: Readout) -> GivenHead:
     head = load_probe(path, backbone)
     if readout == "exact" and head.readout is None:
         raise BackboneError(f"the head in {path} has no exact readout; use --readout pointwise")
@@ -163,13 +187,13 @@ def _choose_head(dataset: Dataset, backbone: Backbone, head: HeadChoice) -> Head
 
 
 def _classes(head: HeadName, dataset: Dataset, backbone: Backbone) -> tuple[ClassName, ...]:
-    """What the head's scores are of; folders named by a synset are told in words."""
+    """What the head's scores are of; a folder named by a synset takes ImageNet's name."""
     if head == "none":
         return ()
     if head == "own":
         return backbone.classes
-    known = {c.synset: c for c in class_names() or ()}
-    return tuple(known.get(c.synset, c) if c.synset else c for c in dataset.classes)
+    by_synset = {c.synset: c for c in class_names() or ()}
+    return tuple(by_synset.get(c.synset, c) if c.synset else c for c in dataset.classes)
 
 
 def _notes(match: ClassMatch, head: str, dataset: Dataset) -> tuple[str, ...]:

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from auditor.errors import BackboneError
-from auditor.indexing.build import Watch
 from auditor.indexing.matching import fixed_label
 from auditor.indexing.plan import fold_of
-from auditor.indexing.score import CellScores, summarise
+from auditor.indexing.score import CellScores, score_grid
 from auditor.models.backbone import Grid
 from auditor.models.heads import AnyProbe
 from auditor.models.probe import MlpHead
 from auditor.models.readout import relative_error
 from auditor.records import Certificate
+from auditor.records.watch import Watch
 from auditor.store import HeadFacts, Index
 from auditor.store.columns import IMAGES, Column, Columns, Ragged
 from auditor.store.kin import rescore
@@ -61,9 +61,7 @@ def _score(
     for images in np.split(usable, range(BATCH, len(usable), BATCH)):
         grid = stored_grid(index, images)
         folds = torch.tensor([fold_of(content) for content in hashes[images]])
-        scores += summarise(
-            head.scores(grid.features, folds), head.image_scores(grid, folds), [[]] * len(images)
-        )
+        scores += score_grid(head, grid, folds=folds)
         watch.advance(len(images))
     return scores
 
@@ -103,14 +101,14 @@ def _images(
     rows: Rows, usable: NDArray[np.int64], scores: list[CellScores], translation: NDArray[np.int64]
 ) -> Columns:
     """The images with labels in the head's classes and its own predictions."""
-    labels = [_translate(own, translation) for own in rows["labels"]]
-    known = np.ma.filled(rows["label"], -1)
-    named = zip(known.tolist(), labels, rows["path"], strict=True)
-    label = [_label(old, own, path, translation) for old, own, path in named]
-    guesses: list[Any] = [None] * len(known)
+    labels = [_translate(indexed, translation) for indexed in rows["labels"]]
+    indexed_label = np.ma.filled(rows["label"], -1)
+    images = zip(indexed_label.tolist(), labels, rows["path"], strict=True)
+    label = [_label(old, new, path, translation) for old, new, path in images]
+    guesses: list[Any] = [None] * len(indexed_label)
     chances = list(guesses)
-    for row, found in zip(usable.tolist(), scores, strict=True):
-        guesses[row], chances[row] = found.image_top5, found.image_probabilities
+    for row, of_image in zip(usable.tolist(), scores, strict=True):
+        guesses[row], chances[row] = of_image.image_top5, of_image.image_probabilities
     is_same = bool(np.array_equal(translation, np.arange(len(translation))))
     columns: dict[str, Column] = {name: rows[name] for name in IMAGES if not name.startswith("top5_")}
     if not is_same:
@@ -123,13 +121,13 @@ def _translate(labels: Any, translation: NDArray[np.int64]) -> tuple[int, ...]:
     """An image's classes in the head's ids, sorted; none for an image without labels."""
     if labels is None or labels is np.ma.masked:
         return ()
-    found = translation[np.asarray(labels, dtype=np.int64)]
-    return tuple(sorted({int(label) for label in found if label >= 0}))
+    translated = translation[np.asarray(labels, dtype=np.int64)]
+    return tuple(sorted({int(label) for label in translated if label >= 0}))
 
 
-def _label(known: int, labels: tuple[int, ...], path: str, translation: NDArray[np.int64]) -> int | None:
+def _label(indexed: int, labels: tuple[int, ...], path: str, translation: NDArray[np.int64]) -> int | None:
     """The image's one class (A.1), drawn anew where the head does not have it."""
-    named = int(translation[known]) if known >= 0 else -1
+    named = int(translation[indexed]) if indexed >= 0 else -1
     return named if named in labels else fixed_label(path, labels)
 
 
@@ -138,9 +136,9 @@ def _cells(index: Index, scores: list[CellScores], translation: NDArray[np.int64
     rows = index.query(f"SELECT image, variant, cell, cells.foreground {ORIGINALS}")
     columns: dict[str, Column] = {**rows, "present": _present(index, translation)}
     return columns | {
-        "top5": np.concatenate([found.top5 for found in scores]),
-        "top5_p": np.concatenate([found.probabilities for found in scores]),
-        "entropy": np.concatenate([found.entropy for found in scores]),
+        "top5": np.concatenate([image.top5 for image in scores]),
+        "top5_p": np.concatenate([image.probabilities for image in scores]),
+        "entropy": np.concatenate([image.entropy for image in scores]),
     }
 
 
@@ -148,6 +146,6 @@ def _present(index: Index, translation: NDArray[np.int64]) -> Ragged:
     """Which of the head's classes are in each cell; flat queries, as a Python list per cell is slow."""
     counts = index.query(f"SELECT coalesce(len(present), 0) AS n {ORIGINALS}")["n"]
     classes = index.query(f"SELECT image, cell, unnest(present) AS class {ORIGINALS}")["class"]
-    found = translation[np.ma.getdata(classes).astype(np.int64)]
-    cell = np.repeat(np.arange(len(counts)), np.ma.getdata(counts))[found >= 0]
-    return Ragged(found[found >= 0], np.bincount(cell, minlength=len(counts)))
+    labels = translation[np.ma.getdata(classes).astype(np.int64)]
+    cell = np.repeat(np.arange(len(counts)), np.ma.getdata(counts))[labels >= 0]
+    return Ragged(labels[labels >= 0], np.bincount(cell, minlength=len(counts)))

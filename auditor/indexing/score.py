@@ -10,6 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from auditor.models.backbone import Grid
+from auditor.models.heads import Head, dense_scores
+from auditor.records import Readout
+
 TOP = 5
 
 
@@ -30,7 +34,24 @@ class CellScores:
     image_probabilities: NDArray[np.float32]
 
 
-def summarise(cells: Tensor, image: Tensor, targets: Sequence[Sequence[int]]) -> list[CellScores]:
+@torch.no_grad()
+def score_grid(
+    head: Head,
+    grid: Grid,
+    readout: Readout = "pointwise",
+    folds: Tensor | None = None,
+    targets: Sequence[Sequence[int]] | None = None,
+) -> list[CellScores]:
+    """The columns of every image of a grid by a head, without gradients.
+
+    `folds` (B,) says which of a probe's heads scores each image, `targets` gives each image's evaluation
+    classes, none by default. BackboneError where the head lacks the readout.
+    """
+    cells, image = dense_scores(head, grid, readout, folds), head.image_scores(grid, folds)
+    return _summarise(cells, image, [[]] * len(image) if targets is None else targets)
+
+
+def _summarise(cells: Tensor, image: Tensor, targets: Sequence[Sequence[int]]) -> list[CellScores]:
     """Dense scores (B, H, W, K), image scores (B, K) and each image's evaluation classes into columns."""
     flat = cells.flatten(1, 2).float()
     log_p = flat.log_softmax(-1)
@@ -62,5 +83,5 @@ def _targets(scores: Tensor, labels: list[int]) -> tuple[NDArray[np.int32], NDAr
 
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().cpu().numpy()
+    array: NDArray[np.float32] = tensor.cpu().numpy()
     return array

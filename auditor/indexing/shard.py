@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,38 +15,81 @@ from torch import Tensor
 from auditor.data.load import Loaded
 from auditor.data.shown import pack_mask
 from auditor.grids import Mask, occupancy
+from auditor.indexing.plan import LabelFacts
 from auditor.indexing.score import CellScores
 from auditor.models.backbone import Grid
-from auditor.records import VARIANTS
-from auditor.store.columns import Columns, Ragged
+from auditor.records import VARIANTS, Foreground
+from auditor.store.columns import Column, Columns, Ragged
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image without the model; fields are columns of `store.columns.IMAGES`."""
+
+    path: str
+    hash: str | None
+    width: int | None
+    height: int | None
+    split: str | None
+    metadata: str
+    status: str
+    error: str | None
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> ImageFacts:
+        """The file, as it was read."""
+        width, height = loaded.size or (None, None)
+        sample = loaded.sample
+        metadata = json.dumps(dict(sample.metadata), sort_keys=True, ensure_ascii=False)
+        return cls(
+            sample.path, loaded.hash, width, height, sample.split, metadata, loaded.status, loaded.error
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CellForeground:
+    """An image's foreground as a packed mask and on its N cells: all of it (N,) and by class (P, N).
+
+    `classes` (P,) are ids of the head, in ascending order.
+    """
+
+    packed: str
+    union: Mask
+    classes: tuple[int, ...]
+    by_class: Mask
+
+    @classmethod
+    def of(
+        cls, foreground: Foreground, labels: Sequence[int | None], grid: tuple[int, int]
+    ) -> CellForeground:
+        """The cells that the masks lie in; `labels` are the masks' classes, None where unmatched."""
+        union = occupancy(foreground.union, grid)
+        present: dict[int, Mask] = {}
+        for label, mask in zip(labels, foreground.masks, strict=True):
+            if label is not None:
+                present[label] = occupancy(mask, grid) | present.get(label, False)
+        classes = tuple(sorted(present))
+        by_class = np.array([present[label].ravel() for label in classes], np.bool_)
+        packed = pack_mask(foreground.union)
+        return cls(packed, union.ravel(), classes, by_class.reshape(len(classes), union.size))
 
 
 class ShardRows:
     """Images first .. first + count - 1; rows of those that are not ok stay zero, so ids need no mapping."""
 
     def __init__(self, first: int, count: int, grid: tuple[int, int], dim: int) -> None:
-        self.first, self.grid = first, grid
+        self.first, self.count, self.grid = first, count, grid
         self.features = np.zeros((count, *grid, dim), np.float16)
         self.norms = np.zeros((count, *grid), np.float32)
         self.pooled = np.zeros((count, dim), np.float32)
-        self.images: list[dict[str, Any]] = [{"id": first + row} for row in range(count)]
+        self.images: dict[int, ImageFacts] = {}
+        self.labels: dict[int, LabelFacts] = {}
+        self.foregrounds: dict[int, CellForeground] = {}
         self.scores: dict[tuple[int, int], CellScores] = {}
-        self.occupied: dict[int, tuple[Mask, Mask]] = {}
 
-    def describe(self, row: int, loaded: Loaded, facts: dict[str, Any]) -> None:
-        """What is known of an image without the model."""
-        width, height = loaded.size or (None, None)
-        sample = loaded.sample
-        self.images[row] |= facts | {
-            "path": sample.path,
-            "hash": loaded.hash,
-            "width": width,
-            "height": height,
-            "split": sample.split,
-            "metadata": json.dumps(dict(sample.metadata), sort_keys=True, ensure_ascii=False),
-            "status": loaded.status,
-            "error": loaded.error,
-        }
+    def describe(self, row: int, loaded: Loaded, labels: LabelFacts) -> None:
+        """What is known of an image without the model; every row is described once."""
+        self.images[row], self.labels[row] = ImageFacts.of(loaded), labels
 
     def put_features(self, rows: Sequence[int], grid: Grid) -> None:
         """Unit-length cells, their norms and the pooled vectors of a batch."""
@@ -57,27 +101,20 @@ class ShardRows:
 
     def put_foreground(self, row: int, loaded: Loaded, labels: Sequence[int | None]) -> None:
         """Which cells are foreground, and which classes (`labels`, None where unmatched) are in each."""
-        if loaded.foreground is None:
-            return
-        self.images[row]["foreground"] = pack_mask(loaded.foreground.union)
-        union = occupancy(loaded.foreground.union, self.grid)
-        present: dict[int, Mask] = {}
-        for label, mask in zip(labels, loaded.foreground.masks, strict=True):
-            if label is not None:
-                present[label] = occupancy(mask, self.grid) | present.get(label, False)
-        self.images[row]["present"] = sorted(present)
-        stacked = [present[label].ravel() for label in sorted(present)]
-        self.occupied[row] = union.ravel(), np.array(stacked, np.bool_).reshape(len(stacked), union.size)
+        if loaded.foreground is not None:
+            self.foregrounds[row] = CellForeground.of(loaded.foreground, labels, self.grid)
 
     def put_scores(self, row: int, variant: str, scores: CellScores) -> None:
         """Class scores of an image in one variant."""
         self.scores[row, VARIANTS.index(variant)] = scores
-        self.images[row][f"top5_{variant}"] = scores.image_top5
-        self.images[row][f"top5_{variant}_p"] = scores.image_probabilities
+
+    def targets(self, rows: Sequence[int]) -> list[tuple[int, ...]]:
+        """The evaluation classes of each image."""
+        return [self.labels[row].labels for row in rows]
 
     def folds(self, rows: Sequence[int]) -> Tensor | None:
         """The probe's fold of each image (B,); None for a head without folds."""
-        folds = [self.images[row]["fold"] for row in rows]
+        folds = [self.labels[row].fold for row in rows]
         return None if None in folds else torch.tensor(folds)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -86,8 +123,21 @@ class ShardRows:
 
     def image_columns(self) -> Columns:
         """The images as columns of `store.columns.IMAGES`."""
-        names = dict.fromkeys(name for image in self.images for name in image if name != "present")
-        return {name: [image.get(name) for image in self.images] for name in names}
+        rows = range(self.count)
+        foregrounds = [self.foregrounds.get(row) for row in rows]
+        columns: dict[str, Column] = {
+            "id": np.arange(self.first, self.first + self.count),
+            **_as_columns(ImageFacts, [self.images[row] for row in rows]),
+            **_as_columns(LabelFacts, [self.labels[row] for row in rows]),
+            "foreground": [None if cells is None else cells.packed for cells in foregrounds],
+        }
+        for number, variant in enumerate(VARIANTS):
+            scores = [self.scores.get((row, number)) for row in rows]
+            columns[f"top5_{variant}"] = [None if score is None else score.image_top5 for score in scores]
+            columns[f"top5_{variant}_p"] = [
+                None if score is None else score.image_probabilities for score in scores
+            ]
+        return columns
 
     def cell_columns(self, has_head: bool) -> Columns:
         """The cells as columns of `store.columns.CELLS`, ordered by image, variant and cell."""
@@ -104,12 +154,13 @@ class ShardRows:
         return columns | (_score_columns([self.scores[key] for key in keys]) if has_head else {})
 
     def _ok_rows(self) -> list[int]:
-        return [row for row, image in enumerate(self.images) if image.get("status") == "ok"]
+        return [row for row in range(self.count) if self.images[row].status == "ok"]
 
     def _foreground_column(self, rows: NDArray[np.int32], cells: int) -> NDArray[np.bool_]:
         nothing = np.zeros(cells, np.bool_)
-        values = [self.occupied[row][0] if row in self.occupied else nothing for row in rows.tolist()]
-        missing = np.repeat([row not in self.occupied for row in rows.tolist()], cells)
+        foregrounds = [self.foregrounds.get(row) for row in rows.tolist()]
+        values = [nothing if foreground is None else foreground.union for foreground in foregrounds]
+        missing = np.repeat([foreground is None for foreground in foregrounds], cells)
         joined = np.concatenate(values) if values else nothing[:0]
         column: NDArray[np.bool_] = np.ma.masked_array(joined, mask=missing.astype(np.bool_))
         return column
@@ -118,14 +169,18 @@ class ShardRows:
         values: list[NDArray[np.int32]] = []
         lengths: list[NDArray[np.int64]] = []
         for row in rows.tolist():
-            if row not in self.occupied:
+            foreground = self.foregrounds.get(row)
+            if foreground is None:
                 lengths.append(np.zeros(cells, np.int64))
                 continue
-            masks = self.occupied[row][1]
-            labels = np.array(self.images[row]["present"], np.int32)
-            values.append(labels[np.nonzero(masks.T)[1]])
-            lengths.append(masks.sum(0, dtype=np.int64))
+            classes = np.array(foreground.classes, np.int32)
+            values.append(classes[np.nonzero(foreground.by_class.T)[1]])
+            lengths.append(foreground.by_class.sum(0, dtype=np.int64))
         return Ragged(_join(values, np.int32), _join(lengths, np.int64))
+
+
+def _as_columns(kind: type[ImageFacts | LabelFacts], rows: Sequence[object]) -> dict[str, Column]:
+    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
 
 
 def _score_columns(scores: Sequence[CellScores]) -> dict[str, Any]:

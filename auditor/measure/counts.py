@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import BackboneError
@@ -121,8 +120,3 @@ def require_head(index: Index) -> None:
             f"{index.name} has no head, so no cell has a predicted class; build one that has with: "
             f"audit index {index.manifest.dataset.root} --head probe"
         )
-
-
-def any_of(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """1 where at least one was counted."""
-    return (np.asarray(counts) > 0).astype(np.int64)

@@ -1,17 +1,16 @@
-"""Single images and classes: prediction grids, counts per image, the class that a user means."""
+"""Single images and classes: prediction grids, the class that a user means."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
-from auditor.measure.counts import Counts, Target, count_images, count_pairs, require_head
-from auditor.measure.rates import PAIR_RATES
-from auditor.records import ImageGrids, ImageRow
+from auditor.measure.counts import require_head
+from auditor.records import ImageGrids
 from auditor.store import Index
 
 
@@ -28,6 +27,19 @@ def find_class(index: Index, text: str) -> int:
     containing = [name for folded, name in names.items() if wanted in folded][:3]
     close = containing or [names[folded] for folded in get_close_matches(wanted, names)]
     raise DatasetError(f"{index.name} has no class {text!r}; close matches: {', '.join(close) or 'none'}")
+
+
+def find_classes(index: Index, texts: Sequence[str]) -> list[int]:
+    """Class ids from ids, names or synsets, or lists of them as "3,8"; a name may itself hold commas."""
+    labels: list[int] = []
+    for text in texts:
+        try:
+            labels.append(find_class(index, text))
+        except DatasetError:
+            if "," not in text:
+                raise
+            labels += [find_class(index, part.strip()) for part in text.split(",")]
+    return list(dict.fromkeys(labels))
 
 
 def image_grids(index: Index, path: str) -> ImageGrids:
@@ -56,40 +68,6 @@ def grids_of(index: Index, image: int) -> ImageGrids:
         foreground=None if np.ma.is_masked(foreground) else np.asarray(foreground, dtype=np.bool_),
         names=_names(index, labels, label),
     )
-
-
-def image_rows(index: Index, *, target: Target = "all") -> tuple[ImageRow, ...]:
-    """The counts behind every metric, image by image, those of pairs summed over the image's classes."""
-    images, pairs = count_images(index, target), count_pairs(index, target)
-    counts = {name: images[name] for name in COUNTED} | _sum_pairs(pairs, images["image"])
-    return tuple(
-        ImageRow(
-            path=str(images["path"][row]),
-            label=_optional(images["label"], row),
-            predicted=_optional(images["predicted"], row),
-            **{name: int(column[row]) for name, column in counts.items()},
-        )
-        for row in range(len(images["image"]))
-    )
-
-
-COUNTED = (
-    *("top1", "top5", "fg_cells", "bg_cells", "fg_hits", "fg_cells_without_bg", "fg_hits_without_bg"),
-    *("real", "real_top1", "real_found"),
-)
-
-
-def _sum_pairs(pairs: Counts, images: NDArray[Any]) -> Counts:
-    rows = np.searchsorted(images, pairs["image"])
-    names = ("fg_det", "bg_act", "bg_act_without_fg", "det_top1", "det_top5")
-    hits = {name: PAIR_RATES[name](pairs)[0] for name in names}
-    summed = {name: np.bincount(rows, weights=hit, minlength=len(images)) for name, hit in hits.items()}
-    return summed | {"classes": np.bincount(rows, minlength=len(images))}
-
-
-def _optional(column: NDArray[Any], row: int) -> int | None:
-    value = column[row]
-    return None if value is np.ma.masked else int(value)
 
 
 def _names(index: Index, labels: NDArray[np.int64], label: int) -> dict[int, str]:

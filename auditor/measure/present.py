@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
 from auditor.measure.counts import CLASSES, Target
 from auditor.measure.scores import require_scores
-from auditor.records import PresentMetrics, Rate
+from auditor.records import Rate
 from auditor.store import Index
 
 TOP = 5
@@ -16,10 +18,25 @@ TOP = 5
 LABELS = "SELECT id, label, {classes} AS classes FROM images WHERE usable ORDER BY id"
 
 
-def present_metrics(index: Index, *, target: Target = "all") -> PresentMetrics:
-    """Top-1, top-5 and Det. among the classes that some usable image is labelled with.
+@dataclass(frozen=True, slots=True)
+class PresentRanks:
+    """Ranks from 0 among the present classes: of each labelled image's label, of each pair's best cell."""
 
-    Ranks are computed from the stored features and the head's matrix; BackboneError where the head is not
+    classes: int
+    images: list[int]
+    pairs: list[int]
+
+    @staticmethod
+    def within(ranks: list[int]) -> tuple[Rate, Rate]:
+        """The shares of ranks that are the first, and among the first five."""
+        first, five = (sum(rank < top for rank in ranks) for top in (1, TOP))
+        return Rate(first, len(ranks)), Rate(five, len(ranks))
+
+
+def rank_present(index: Index, *, target: Target = "all") -> PresentRanks:
+    """Ranks of the labels among the classes that some usable image is labelled with.
+
+    They are computed from the stored features and the head's matrix; BackboneError where the head is not
     affine, since then the cells' features alone do not give the scores of all classes.
     """
     rows = index.query(LABELS.format(classes=CLASSES[target]))
@@ -28,16 +45,14 @@ def present_metrics(index: Index, *, target: Target = "all") -> PresentMetrics:
     if not len(present):
         raise DatasetError(f"no image of {index.name} is labelled with a class of its head: none is present")
     scores = require_scores(index)
-    images: list[int] = []  # the label's rank in the image's own scores
-    pairs: list[int] = []  # the best rank that a class has in any cell
+    images: list[int] = []
+    pairs: list[int] = []
     for image, label, classes in zip(rows["id"], rows["label"], rows["classes"], strict=True):
         if label is not np.ma.masked:
             images.append(int(_ranks(scores.image(int(image))[None, present], present, int(label))[0]))
         cells = scores.cells(int(image))[:, present] if len(classes) else None
         pairs += [int(_ranks(cells, present, int(label)).min()) for label in classes if cells is not None]
-    top1, top5 = _within(images)
-    det_top1, det_top5 = _within(pairs)
-    return PresentMetrics(len(present), top1, top5, det_top1, det_top5)
+    return PresentRanks(len(present), images, pairs)
 
 
 def _ranks(scores: NDArray[np.float32], present: NDArray[np.int64], label: int) -> NDArray[np.int64]:
@@ -49,9 +64,3 @@ def _ranks(scores: NDArray[np.float32], present: NDArray[np.int64], label: int) 
     own = scores[:, place, None]
     before = (scores > own).sum(axis=1) + (scores[:, :place] == own).sum(axis=1)
     return np.asarray(before, dtype=np.int64)
-
-
-def _within(ranks: list[int]) -> tuple[Rate, Rate]:
-    """The shares of ranks that are the first, and among the first five."""
-    first, five = (sum(rank < top for rank in ranks) for top in (1, TOP))
-    return Rate(first, len(ranks)), Rate(five, len(ranks))

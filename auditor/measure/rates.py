@@ -1,45 +1,22 @@
-"""Every metric of the paper, once: which counts are its hits, which its total.
+"""From counted rows to rates: of a whole index, of a class, on average over images; and their intervals.
 
-Each definition takes counts with one row per pair or per image and gives hits and totals per row, so the same
-one serves a whole index (the sum), a class (the sum of its rows) and an image.
+A metric's definition (`questions/metrics/record.py`) takes counts with one row per pair or per image and
+gives hits and totals per row, so that the same one serves a whole index (the sum), a class (the sum of its
+rows) and an image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.measure.counts import Counts, any_of
 from auditor.records import Rate
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 """Hits and totals, one row per pair or image."""
-
-Definition = Callable[[Counts], Rows]
-
-PAIR_RATES: Mapping[str, Definition] = {
-    "loc": lambda c: (c["fg_hits"], c["fg_cells"]),
-    "fg_det": lambda c: (any_of(c["fg_hits"]), any_of(c["fg_cells"])),
-    "bg_act": lambda c: (any_of(c["bg_hits"]), any_of(c["bg_cells"])),
-    "bg_act_without_fg": lambda c: (any_of(c["bg_hits_without_fg"]), any_of(c["bg_cells_without_fg"])),
-    "det_top1": lambda c: (any_of(c["hits"]), any_of(c["cells"])),
-    "det_top5": lambda c: (any_of(c["hits5"]), any_of(c["cells"])),
-}
-"""Over (image, class) pairs; `loc` here is one class's, which counts only its own cells."""
-
-IMAGE_RATES: Mapping[str, Definition] = {
-    "top1": lambda c: (c["top1"], c["labelled"]),
-    "top5": lambda c: (c["top5"], c["labelled"]),
-    "loc": lambda c: (c["fg_hits"], c["fg_cells"]),
-    "loc_without_bg": lambda c: (c["fg_hits_without_bg"], c["fg_cells_without_bg"]),
-    "real_acc": lambda c: (c["real_top1"], any_of(c["real"])),
-    "real_rec": lambda c: (c["real_found"], c["real"]),
-}
-"""Over images; `loc` counts each foreground cell once, whichever of its classes was found."""
 
 
 def whole_rate(rows: Rows) -> Rate:

@@ -164,13 +164,13 @@ def _classify(view: _View) -> Anatomy:
     pool = find_attention_pool(view.tower, view.raw)
     function, note = _head_function(view, pool)
     aggregation = _aggregation(view, pool, function)
-    found = Anatomy(view.tower, view.layout, aggregation, "mlp", "pointwise-only", function=function)
-    found = replace(found, note=note)
+    anatomy = Anatomy(view.tower, view.layout, aggregation, "mlp", "pointwise-only", function=function)
+    anatomy = replace(anatomy, note=note)
     if aggregation == "attention":
-        found = replace(found, head="attention", pool=pool)
+        anatomy = replace(anatomy, head="attention", pool=pool)
     else:
-        found = _classify_function(found, view, function)
-    return _first_that_adds_up(found, view)
+        anatomy = _classify_function(anatomy, view, function)
+    return _first_that_adds_up(anatomy, view)
 
 
 def _head_function(view: _View, pool: nn.Module | None) -> tuple[HeadFunction, str]:
@@ -197,18 +197,18 @@ def _aggregation(view: _View, pool: nn.Module | None, function: HeadFunction) ->
     return "gap"
 
 
-def _classify_function(found: Anatomy, view: _View, function: HeadFunction) -> Anatomy:
+def _classify_function(anatomy: Anatomy, view: _View, function: HeadFunction) -> Anatomy:
     """The kind of f: nothing, affine, affine but for one norm in front, or anything else."""
     cells = view.features.flatten(0, 2)[:64]
     if view.output.shape[-1] == view.layout.dim and torch.equal(function(cells), cells):
-        return replace(found, head="none")
+        return replace(anatomy, head="none")
     if _is_affine(function, cells):
-        return replace(found, head="linear", affine=probe_affine(function, view.layout.dim, cells))
-    norm = _leading_norm(found.tower, function, view.pooled)
+        return replace(anatomy, head="linear", affine=probe_affine(function, view.layout.dim, cells))
+    norm = _leading_norm(anatomy.tower, function, view.pooled)
     if norm is not None and _is_affine(function, cells, norm):
         affine = probe_affine(function, view.layout.dim, cells, norm)
-        return replace(found, head="norm_linear", affine=affine, norm=norm)
-    return found
+        return replace(anatomy, head="norm_linear", affine=affine, norm=norm)
+    return anatomy
 
 
 def _is_affine(function: HeadFunction, cells: Tensor, norm: nn.Module | None = None) -> bool:
@@ -233,22 +233,22 @@ def _is_pool(module: nn.Module) -> bool:
     return "pool" in type(module).__name__.lower()
 
 
-def _first_that_adds_up(found: Anatomy, view: _View) -> Anatomy:
+def _first_that_adds_up(anatomy: Anatomy, view: _View) -> Anatomy:
     """The anatomy with the first readout whose mean is the output; pointwise-only if none is."""
-    for readout, verdict in _candidates(found):
-        candidate = replace(found, readout=readout, verdict=verdict)
+    for readout, verdict in _candidates(anatomy):
+        candidate = replace(anatomy, readout=readout, verdict=verdict)
         scores = candidate.split(view.raw, view.features, view.pooled)
         if relative_error(scores.mean((1, 2)), view.output) < _TOLERANCE:
             return candidate
-    return found
+    return anatomy
 
 
-def _candidates(found: Anatomy) -> Sequence[tuple[str, Verdict]]:
-    if found.aggregation == "attention":
-        return [("attention", "exact-attn")] if can_split(found.pool) else []
-    if found.aggregation != "gap":
+def _candidates(anatomy: Anatomy) -> Sequence[tuple[str, Verdict]]:
+    if anatomy.aggregation == "attention":
+        return [("attention", "exact-attn")] if can_split(anatomy.pool) else []
+    if anatomy.aggregation != "gap":
         return []
-    if found.head in ("linear", "none"):
+    if anatomy.head in ("linear", "none"):
         return [("linear", "exact")]
     taylor: tuple[str, Verdict] = ("taylor", "exact-affine")
-    return [("norm_linear", "exact-affine"), taylor] if found.head == "norm_linear" else [taylor]
+    return [("norm_linear", "exact-affine"), taylor] if anatomy.head == "norm_linear" else [taylor]

@@ -121,8 +121,8 @@ def _split_2d(pool: Any, features: Tensor) -> Tensor:
     def value(vectors: Tensor) -> Tensor:
         return _heads(F.linear(vectors, maps.value[0]), maps)
 
-    own = count * to_cells * value(cells + maps.position[1:]) + to_mean * value(cells)
-    parts = (own + to_mean * value(maps.position[0])).flatten(-2)
+    shares = count * to_cells * value(cells + maps.position[1:]) + to_mean * value(cells)
+    parts = (shares + to_mean * value(maps.position[0])).flatten(-2)
     if maps.value[1] is not None:
         parts = parts + maps.value[1]
     output: Tensor = maps.output(parts)

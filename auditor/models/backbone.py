@@ -47,7 +47,10 @@ class TextTower(Protocol):
 
 
 class Backbone:
-    """A loaded model, read through its anatomy; nothing here knows what architecture it is."""
+    """A loaded model, read through its anatomy; nothing here knows what architecture it is.
+
+    Gradients pass through all that it computes: who wants numbers alone asks under `torch.no_grad()`.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,6 @@ class Backbone:
         device: torch.device = next(iter(self.anatomy.tower.module.parameters())).device
         return device
 
-    @torch.no_grad()
     def grid_of(self, images: Tensor) -> Grid:
         """The grid of preprocessed images (B, 3, S, S) of the size that the backbone was loaded for."""
         raw, logits = self.anatomy.tower.run(images.to(self.device))
@@ -96,7 +98,6 @@ class Backbone:
             None if logits is None else logits.float(),
         )
 
-    @torch.no_grad()
     def pointwise(self, features: Tensor) -> Tensor:
         """f(h), the backbone's own head on each cell (..., C) by itself: (..., K), in float32 (A.4)."""
         function, affine = self.anatomy.function, self.anatomy.affine
@@ -109,7 +110,6 @@ class Backbone:
             return F.linear(cells, *affine)
         return function(cells.flatten(0, -2)).reshape(*cells.shape[:-1], -1)
 
-    @torch.no_grad()
     def exact(self, grid: Grid) -> Tensor:
         """Scores (B, H, W, K) of the cells whose mean is the image's own output, `grid.logits`.
 

@@ -229,25 +229,25 @@ def describe(spec: BackboneSpec, path: Path) -> BackboneSpec:
     if text is None:
         return spec
     try:
-        said = json.loads(text)
-        if spec.model and spec.model.partition(".")[0] != said["arch"]:
-            raise BackboneError(f"{path} holds a {said['arch']}, not the {spec.model} that {spec.name} is")
+        header = json.loads(text)
+        if spec.model and spec.model.partition(".")[0] != header["arch"]:
+            raise BackboneError(f"{path} holds a {header['arch']}, not the {spec.model} that {spec.name} is")
         return replace(
             spec,
-            model=spec.model or said["arch"],
-            model_args={**spec.model_args, **said.get("model_args", {})},
-            classes=tuple(said["classes"]),
-            preprocess=_preprocess(said["preprocess"]),
+            model=spec.model or header["arch"],
+            model_args={**spec.model_args, **header.get("model_args", {})},
+            classes=tuple(header["classes"]),
+            preprocess=_preprocess(header["preprocess"]),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise BackboneError(f"the description in the header of {path} is damaged: {problem}") from problem
 
 
-def _preprocess(said: Mapping[str, Any]) -> Preprocess:
-    mean, std = (tuple(float(value) for value in said[key]) for key in ("mean", "std"))
+def _preprocess(header: Mapping[str, Any]) -> Preprocess:
+    mean, std = (tuple(float(value) for value in header[key]) for key in ("mean", "std"))
     if len(mean) != 3 or len(std) != 3:
         raise ValueError("mean and std need three values")
-    return Preprocess(int(said["resize"]), int(said["crop"]), mean, std, said["interpolation"])
+    return Preprocess(int(header["resize"]), int(header["crop"]), mean, std, header["interpolation"])
 
 
 def read_header(path: Path) -> dict[str, str]:

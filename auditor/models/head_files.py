@@ -27,14 +27,14 @@ def save_head(head: Head, path: Path, weights_sha256: str | None = None) -> None
 
     `weights_sha256` are those of the backbone whose features it reads.
     """
-    said: dict[str, Any] = {
+    header: dict[str, Any] = {
         "kind": head.name,
-        "classes": [[known.name, known.synset] for known in head.classes],
+        "classes": [[class_.name, class_.synset] for class_ in head.classes],
         "weights_sha256": weights_sha256,
     }
     tensors: dict[str, Tensor] = {}
     if isinstance(head, TextHead):
-        said |= {"scale": head.scale, "bias": head.bias}
+        header |= {"scale": head.scale, "bias": head.bias}
         tensors = {"text": head.text}
     elif isinstance(head, ProbeHead | LinearHead):
         tensors = {"weight": head.weight, "bias": head.bias}
@@ -48,7 +48,7 @@ def save_head(head: Head, path: Path, weights_sha256: str | None = None) -> None
         affine = head.backbone.anatomy.affine
         tensors = {} if affine is None else {"weight": affine[0], "bias": affine[1]}
     ready = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    save_file(ready, path, metadata={_KEY: json.dumps(said)})
+    save_file(ready, path, metadata={_KEY: json.dumps(header)})
 
 
 def load_head(path: Path, backbone: Backbone | None = None) -> Head:
@@ -62,7 +62,7 @@ def load_head(path: Path, backbone: Backbone | None = None) -> Head:
         raise BackboneError(f"the head in {path} works through its model: load the backbone first")
     if saved.kind == "text":
         text = saved.tensors["text"].to(backbone.device)
-        return TextHead(backbone, text, saved.said["scale"], saved.said["bias"], saved.classes)
+        return TextHead(backbone, text, saved.header["scale"], saved.header["bias"], saved.classes)
     return OwnHead(backbone)
 
 
@@ -73,7 +73,7 @@ def load_probe(path: Path, backbone: Backbone) -> AnyProbe:
         raise BackboneError(
             f"{path} holds no probe but the {saved.kind} head of an index: use --head {saved.kind}"
         )
-    head, weights = _restore_probe(path, saved), saved.said.get("weights_sha256")
+    head, weights = _restore_probe(path, saved), saved.header.get("weights_sha256")
     if head.dim != backbone.dim:
         raise BackboneError(
             f"the head in {path} reads features of {head.dim} numbers, and those of {backbone.name} have "
@@ -89,26 +89,26 @@ def load_probe(path: Path, backbone: Backbone) -> AnyProbe:
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """A head's file: `said` is what its header says, `kind` and `classes` included."""
+    """A head's file: its header, of which `kind` and `classes` are read already, and its tensors."""
 
     kind: str
     classes: tuple[ClassName, ...]
-    said: Mapping[str, Any]
+    header: Mapping[str, Any]
     tensors: dict[str, Tensor]
 
 
 def _read(path: Path) -> _Saved:
     if not path.is_file():
         raise BackboneError(f"no head at {path}")
-    header = read_header(path)
-    if _KEY not in header:
+    metadata = read_header(path)
+    if _KEY not in metadata:
         raise BackboneError(f"{path} holds no head that audit wrote: those are in heads/ of an index")
     try:
-        said = json.loads(header[_KEY])
-        classes = tuple(ClassName(name, synset) for name, synset in said["classes"])
+        header = json.loads(metadata[_KEY])
+        classes = tuple(ClassName(name, synset) for name, synset in header["classes"])
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-        return _Saved(said["kind"], classes, said, tensors)
+        return _Saved(header["kind"], classes, header, tensors)
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as problem:
         raise BackboneError(f"the head in {path} is damaged: {problem}") from problem
 
@@ -132,8 +132,10 @@ def _restore_probe(path: Path, saved: _Saved) -> AnyProbe:
 def _restore_mlp(tensors: dict[str, Tensor], classes: tuple[ClassName, ...]) -> MlpHead:
     dim, networks = tensors["0.0.weight"].shape[1], []
     for fold in range(1 + max(int(name.split(".")[0]) for name in tensors)):
-        own = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{fold}.")}
+        state = {
+            name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{fold}.")
+        }
         network = make_mlp(dim, len(classes))
-        network.load_state_dict(own)
+        network.load_state_dict(state)
         networks.append(network)
     return MlpHead(networks, classes)

@@ -17,7 +17,7 @@ from auditor.errors import BackboneError
 from auditor.models.backbone import Backbone, Grid, image_output
 from auditor.models.probe import MlpHead, ProbeHead
 from auditor.models.readout import relative_error
-from auditor.records import Certificate, ClassName, Verdict
+from auditor.records import Certificate, ClassName, Readout, Verdict
 
 AnyProbe = ProbeHead | MlpHead
 
@@ -56,6 +56,11 @@ class Head(Protocol):
     def exact(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
         """Scores (B, H, W, K) whose mean over cells is the image's; BackboneError where there are none."""
         ...
+
+
+def dense_scores(head: Head, grid: Grid, readout: Readout, folds: Tensor | None = None) -> Tensor:
+    """Scores (B, H, W, K) of the cells; BackboneError where the head has no exact readout and it is asked."""
+    return head.exact(grid, folds) if readout == "exact" else head.scores(grid.features, folds)
 
 
 class OwnHead:
@@ -128,8 +133,8 @@ class TextHead:
     @property
     def verdict(self) -> Verdict:
         """The backbone's, but never exact for each cell by itself: lengths differ from cell to cell."""
-        own = self.backbone.anatomy.verdict
-        return "exact-affine" if own == "exact" else own
+        verdict = self.backbone.anatomy.verdict
+        return "exact-affine" if verdict == "exact" else verdict
 
     def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
         """Each cell's embedding divided by its own length, as the paper does with features."""
@@ -154,7 +159,7 @@ def make_text_head(
     """A zero-shot head from class names; BackboneError for a backbone without a text tower."""
     if "{}" not in template:
         raise BackboneError(f"the template {template!r} has no {{}} where the class name goes")
-    embeddings = backbone.encode_text([template.replace("{}", known.name) for known in classes])
+    embeddings = backbone.encode_text([template.replace("{}", class_.name) for class_ in classes])
     text = backbone.text
     scale, bias = (1.0, 0.0) if text is None else (text.scale, text.bias)
     return TextHead(backbone, F.normalize(embeddings, dim=-1), scale, bias, tuple(classes))
@@ -191,8 +196,8 @@ def certify(backbone: Backbone, head: Head | None, images: Tensor) -> Certificat
 
 
 def _error(cells: Callable[[], Tensor], wanted: Tensor | None) -> float | None:
-    found = None if wanted is None else _measured(cells)
-    return None if found is None or wanted is None else relative_error(found.mean((1, 2)), wanted)
+    scores = None if wanted is None else _measured(cells)
+    return None if scores is None or wanted is None else relative_error(scores.mean((1, 2)), wanted)
 
 
 def _measured(scores: Callable[[], Tensor]) -> Tensor | None:

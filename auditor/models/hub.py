@@ -35,8 +35,8 @@ def fetch(file: HubFile, wanted_by: str) -> Path:
 def _cached(file: HubFile) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = (try_to_load_from_cache(file.repository, name, revision=file.revision) for name in file.names)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    cached = (try_to_load_from_cache(file.repository, name, revision=file.revision) for name in file.names)
+    return next((Path(path) for path in cached if isinstance(path, str)), None)
 
 
 def _download(file: HubFile, wanted_by: str) -> Path:

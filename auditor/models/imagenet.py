@@ -50,11 +50,11 @@ def real_labels(file_name: str) -> tuple[int, ...] | None:
 
     The lists are in the order of ILSVRC2012_val_00000001 onwards; the published README says otherwise.
     """
-    found = re.search(r"ILSVRC2012_val_(\d{8})", file_name)
+    match = re.search(r"ILSVRC2012_val_(\d{8})", file_name)
     labels = _real()
-    if found is None or not 1 <= int(found[1]) <= len(labels):
+    if match is None or not 1 <= int(match[1]) <= len(labels):
         return None
-    return labels[int(found[1]) - 1]
+    return labels[int(match[1]) - 1]
 
 
 @functools.cache

@@ -19,7 +19,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What a model says of its own features; None where it says nothing."""
+    """What a model declares of its own features; None where it declares nothing."""
 
     channels: int | None = None
     format: Format | None = None

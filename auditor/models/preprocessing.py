@@ -18,10 +18,10 @@ def choose_preprocess(
     spec: BackboneSpec, source: Source, size: int | None, choice: Literal["model", "paper"]
 ) -> Preprocess:
     """Geometry 256 / 224 scaled to `size`, with the model's own statistics or the paper's."""
-    own = spec.preprocess or source.preprocess
-    statistics = _PAPER if choice == "paper" else own
-    if spec.preprocess is not None and size in (None, own.crop):
-        resize, crop = own.resize, own.crop
+    native_input = spec.preprocess or source.preprocess
+    statistics = _PAPER if choice == "paper" else native_input
+    if spec.preprocess is not None and size in (None, native_input.crop):
+        resize, crop = native_input.resize, native_input.crop
     else:
         native = None if spec.name in CATALOG else source.native_size
         crop = size or native or _PAPER.crop

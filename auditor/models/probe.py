@@ -102,7 +102,9 @@ class MlpHead:
         if folds is None:
             return torch.stack([_per_cell(network, unit) for network in self.networks]).mean(0)
         rows = folds.long().clamp(0, len(self.networks) - 1).tolist()
-        return torch.stack([_per_cell(self.networks[row], own) for row, own in zip(rows, unit, strict=True)])
+        return torch.stack(
+            [_per_cell(self.networks[row], cells) for row, cells in zip(rows, unit, strict=True)]
+        )
 
     def image_scores(self, grid: Grid, folds: Tensor | None = None) -> Tensor:
         """The same on the pooled feature."""
@@ -160,8 +162,8 @@ def train_mlp_probe(
     networks = []
     for fold in range(seen.shape[1]):
         rows = seen[:, fold].nonzero()[:, 0]
-        own = [labels[row] for row in rows.tolist()]
-        networks.append(_fit_mlp(features[rows], own, len(classes), epochs, seed))
+        labels_seen = [labels[row] for row in rows.tolist()]
+        networks.append(_fit_mlp(features[rows], labels_seen, len(classes), epochs, seed))
     return MlpHead(networks, tuple(classes))
 
 
@@ -174,16 +176,16 @@ def _prepare(
     pooled: NDArray[np.float32], positives: Sequence[tuple[int, ...]], folds: NDArray[np.integer]
 ) -> tuple[Tensor, list[tuple[int, ...]], Tensor]:
     """Unit-length features (n, C) and positives of labelled images, and (n, F) which head may see them."""
-    known = [index for index, own in enumerate(positives) if own]
-    features = F.normalize(torch.from_numpy(np.asarray(pooled[known], dtype=np.float32)), dim=-1)
-    fold = torch.from_numpy(np.asarray(folds[known], dtype=np.int64))
+    labelled = [index for index, classes in enumerate(positives) if classes]
+    features = F.normalize(torch.from_numpy(np.asarray(pooled[labelled], dtype=np.float32)), dim=-1)
+    fold = torch.from_numpy(np.asarray(folds[labelled], dtype=np.int64))
     count = max(int(np.max(folds, initial=-1)) + 1, 1)
     seen = fold[:, None] != torch.arange(count)
     if not seen.any(0).all():
         raise BackboneError(
             "a probe needs labelled images outside every fold; give it more images or fewer folds"
         )
-    return features, [positives[index] for index in known], seen
+    return features, [positives[index] for index in labelled], seen
 
 
 def _fit(
@@ -250,7 +252,9 @@ def _batches(images: int) -> int:
 def _draw_targets(labels: Sequence[tuple[int, ...]], generator: torch.Generator) -> Tensor:
     """One positive of every image (n,), each as likely as the others."""
     draws = torch.rand(len(labels), generator=generator).tolist()
-    return torch.tensor([own[int(draw * len(own))] for own, draw in zip(labels, draws, strict=True)])
+    return torch.tensor(
+        [classes[int(draw * len(classes))] for classes, draw in zip(labels, draws, strict=True)]
+    )
 
 
 def _drop(features: Tensor, generator: torch.Generator) -> Tensor:

@@ -25,10 +25,13 @@ _PROBE = (
 )
 
 
-def relative_error(found: Tensor, wanted: Tensor) -> float:
-    """Max |found - wanted| / standard deviation of wanted over classes, so no constant shift can hide it."""
+def relative_error(measured: Tensor, wanted: Tensor) -> float:
+    """Max |measured - wanted| / standard deviation of wanted over classes, so no constant shift can hide it.
+
+    Both (..., K); the error has no unit: 1 is one standard deviation of the class scores.
+    """
     spread = wanted.std(dim=-1, keepdim=True) if wanted.shape[-1] > 1 else wanted.abs()
-    return float(((found - wanted).abs() / spread.clamp_min(1e-12)).max())
+    return float(((measured - wanted).abs() / spread.clamp_min(1e-12)).max())
 
 
 def single_cell_head(tower: Tower, layout: Layout, repeated: bool = False) -> HeadFunction:

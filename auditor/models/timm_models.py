@@ -97,9 +97,9 @@ class TimmSource:
 
     def _heads(self, state: Mapping[str, Tensor]) -> tuple[str, ...]:
         """The classifiers that the file has, by the names they have there."""
-        own = self.config.classifier or ()
-        own = (own,) if isinstance(own, str) else tuple(own)
-        present = tuple(name for name in own if f"{name}.weight" in state)
+        names = self.config.classifier or ()
+        names = (names,) if isinstance(names, str) else tuple(names)
+        present = tuple(name for name in names if f"{name}.weight" in state)
         return present or tuple(name for name in _HEADS if f"{name}.weight" in state)[:1]
 
     def _create(self, arguments: Mapping[str, Any], **loading: Any) -> nn.Module:
@@ -120,7 +120,7 @@ def _config(name: str) -> Any:
     try:
         config = timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError as problem:
-        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{base}.*")]
+        tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{base}.*")]
         raise BackboneError(f"{problem} It has {', '.join(tags) or 'none'}") from problem
     return config
 
@@ -151,7 +151,7 @@ def replace_classifier(model: nn.Module) -> nn.Module:
 
 
 def _redraw_zero_heads(model: nn.Module) -> nn.Module:
-    """Some of timm's classifiers start at zero: every score would be equal and no readout could be told."""
+    """Some of timm's classifiers start at zero: all scores would be equal, and so would all readouts."""
     for parameter in model.parameters():
         if parameter.ndim >= 2 and not parameter.any():
             nn.init.normal_(parameter, std=0.02)

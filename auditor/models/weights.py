@@ -181,8 +181,8 @@ def _classes(
 ) -> tuple[ClassName, ...]:
     """Names of the model's classes, () where its output is an embedding.
 
-    A count that is not ImageNet's is an embedding's length (CLIP's), unless a user's own file has it.
-    brought it.
+    A count of outputs that is not ImageNet's is the length of an embedding (CLIP's), unless a user's own
+    file has as many: then they are classes without names, called by their numbers.
     """
     if spec.classes:
         return tuple(ClassName(name) for name in spec.classes)

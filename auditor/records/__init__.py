@@ -1,48 +1,10 @@
-"""The frozen records that stages hand to one another.
+"""The frozen records that stages hand to one another, and those that several questions share.
 
 Records carry facts and what follows from them by arithmetic; drawing, printing and writing live elsewhere.
 Arrays in records are NumPy arrays and are not to be written to.
 """
 
-from auditor.records.answers import (
-    BackboneRow,
-    Check,
-    ClassContext,
-    ClassDetail,
-    ContextTable,
-    Hit,
-    ImageGrids,
-    ImageRow,
-    IndexSummary,
-    Match,
-    Metrics,
-    Pair,
-    PresentMetrics,
-    Rate,
-    Similar,
-)
-from auditor.records.context import (
-    FillRow,
-    FillTable,
-    Flip,
-    Guess,
-    ImageContext,
-    Mark,
-    Placebo,
-    Shift,
-)
-from auditor.records.experiments import (
-    CellScore,
-    PoolChange,
-    Pooling,
-    PoolRow,
-    PoolRule,
-    Probe,
-    ProbeKind,
-    ThresholdPoint,
-    Thresholds,
-)
-from auditor.records.explanations import NOT_WRITTEN, Attack, Box, ClassMap, ClassMaps, Relevance
+from auditor.records.answers import BackboneRow, Check, Hit, ImageGrids, IndexSummary, Rate
 from auditor.records.inputs import (
     VARIANTS,
     Certificate,
@@ -53,66 +15,35 @@ from auditor.records.inputs import (
     Interpolation,
     MaskFile,
     Preprocess,
+    ProbeKind,
+    Readout,
     Region,
     Sample,
     Verdict,
 )
-from auditor.records.search import CellMap, ClassShare, Cluster, Concept, PredictedShare
+from auditor.records.shares import SIGNIFICANT, ClassShare
 
 __all__ = [
-    "NOT_WRITTEN",
+    "SIGNIFICANT",
     "VARIANTS",
-    "Attack",
     "BackboneRow",
-    "Box",
-    "CellMap",
-    "CellScore",
     "Certificate",
     "Check",
-    "ClassContext",
-    "ClassDetail",
-    "ClassMap",
-    "ClassMaps",
     "ClassName",
     "ClassShare",
-    "Cluster",
-    "Concept",
-    "ContextTable",
     "Dataset",
     "Fill",
-    "FillRow",
-    "FillTable",
-    "Flip",
     "Foreground",
-    "Guess",
     "Hit",
-    "ImageContext",
     "ImageGrids",
-    "ImageRow",
     "IndexSummary",
     "Interpolation",
-    "Mark",
     "MaskFile",
-    "Match",
-    "Metrics",
-    "Pair",
-    "Placebo",
-    "PoolChange",
-    "PoolRow",
-    "PoolRule",
-    "Pooling",
-    "PredictedShare",
     "Preprocess",
-    "PresentMetrics",
-    "Probe",
     "ProbeKind",
     "Rate",
+    "Readout",
     "Region",
-    "Relevance",
     "Sample",
-    "Shift",
-    "Similar",
-    "ThresholdPoint",
-    "Thresholds",
     "Verdict",
 ]

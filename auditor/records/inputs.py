@@ -20,6 +20,9 @@ VARIANTS = ("original", "without_bg", "without_fg")
 
 Fill = Literal["mean", "black", "grey", "blur", "noise"]
 Interpolation = Literal["bilinear", "bicubic"]
+ProbeKind = Literal["linear", "mlp"]
+Readout = Literal["pointwise", "exact"]
+"""How cells are scored: each by itself, or so that the scores' mean is the image's (A.4)."""
 
 
 # ---------------------------------------------------------------------- what is read

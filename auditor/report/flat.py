@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from importlib import import_module
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
-
-from auditor.records import (
-    Attack,
-    CellMap,
-    ClassDetail,
-    ClassMaps,
-    Concept,
-    ContextTable,
-    FillTable,
-    Hit,
-    ImageContext,
-    ImageGrids,
-    Match,
-    Pair,
-    Pooling,
-    Relevance,
-    Shift,
-    Similar,
-    Thresholds,
-)
-from auditor.report.cell_tables import class_name
-from auditor.report.explanation_tables import (
-    AttackCell,
-    MapCell,
-    RelevancePixel,
-    attack_cells,
-    map_cells,
-    relevance_pixels,
-)
+from auditor.errors import AuditError
+from auditor.records import Hit
+from auditor.report.record import Record
+from auditor.report.views import Rows, view_of
 
 Value = str | int | float | bool | None
 
@@ -55,41 +30,37 @@ class Flat:
     rows: tuple[tuple[Value, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _RankedHit:
-    rank: int
-    hit: Hit
-
-
-@dataclass(frozen=True, slots=True)
-class _RankedPair:
-    rank: int
-    a_row: int
-    a_col: int
-    b_row: int
-    b_col: int
-    cosine: float
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class _GridCell:
-    path: str
-    variant: str
-    row: int
-    col: int
-    label: int
-    name: str
-    probability: float
-    foreground: bool | None
-
-
 def flatten(record: Any) -> Flat:
     """A record as one flat table: a row per index, class, cell, hit or pair, whichever it lists."""
-    kind, items = _items(record)
+    rows = rows_of(record)
+    kind, items = rows.kind, rows.items
     columns = [column for name, hint in facts(kind).items() for column in _columns(name, hint)]
-    rows = tuple(tuple(_row(kind, item)) for item in items)
-    return Flat(tuple(name for name, _ in columns), tuple(kind for _, kind in columns), rows)
+    values = tuple(tuple(_row(kind, item)) for item in items)
+    return Flat(tuple(name for name, _ in columns), tuple(kind for _, kind in columns), values)
+
+
+def rows_of(record: Any) -> Rows:
+    """What a record lists, as its view says: a row each; the record itself where it lists nothing."""
+    if isinstance(record, list | tuple):
+        return Rows(type(record[0]) if record else _Nothing, record)
+    if isinstance(record, Record):
+        return view_of(record).rows or Rows(type(record), [record])
+    return Rows(type(record), [record])
+
+
+def to_columns(record: Any, kind: Literal["lists", "arrow", "pandas"]) -> Any:
+    """A record's rows by column, in one of three forms; AuditError where its package is missing."""
+    flat = flatten(record)
+    lists = {name: [row[place] for row in flat.rows] for place, name in enumerate(flat.names)}
+    if kind == "lists":
+        return lists
+    package, make = {"arrow": ("pyarrow", "table"), "pandas": ("pandas", "DataFrame")}[kind]
+    try:
+        return getattr(import_module(package), make)(lists)
+    except ImportError:
+        raise AuditError(
+            f"columns as {kind} need {package}; install it with: pip install {package}"
+        ) from None
 
 
 @cache
@@ -102,67 +73,9 @@ def facts(kind: type) -> dict[str, Any]:
     return found | {name: get_type_hints(getter)["return"] for name, getter in derived.items()}
 
 
-def _items(record: Any) -> tuple[type, Sequence[Any]]:
-    match record:
-        case ContextTable():
-            return _typed(record.rows, ContextTable, "rows")
-        case FillTable():
-            return _typed(record.rows, FillTable, "rows")
-        case Pooling():
-            return _typed(record.rows, Pooling, "rows")
-        case Thresholds():
-            return _typed(record.points, Thresholds, "points")
-        case ImageContext():
-            return _typed([flip for shift in record.shifts for flip in shift.flips], Shift, "flips")
-        case ClassDetail():
-            return _GridCell, [cell for grids in record.images for cell in _grid_cells(grids)]
-        case ImageGrids():
-            return _GridCell, list(_grid_cells(record))
-        case CellMap():
-            return _typed(record.clusters, CellMap, "clusters")
-        case Concept():
-            return _typed(record.classes, Concept, "classes")
-        case Similar():
-            return _RankedHit, [_RankedHit(i, hit) for i, hit in enumerate(record.hits, start=1)]
-        case Match():
-            return _RankedPair, [_ranked_pair(i, pair) for i, pair in enumerate(record.pairs, start=1)]
-        case ClassMaps():
-            return MapCell, list(map_cells(record))
-        case Relevance():
-            return RelevancePixel, list(relevance_pixels(record))
-        case Attack():
-            return AttackCell, list(attack_cells(record))
-        case list() | tuple():
-            return (type(record[0]) if record else _Nothing), record
-        case _:
-            return type(record), [record]
-
-
 @dataclass(frozen=True, slots=True)
 class _Nothing:
     """The row of an empty list, whose columns nobody can know."""
-
-
-def _typed(rows: Sequence[Any], owner: type, name: str) -> tuple[type, Sequence[Any]]:
-    return get_args(get_type_hints(owner)[name])[0], rows
-
-
-def _ranked_pair(rank: int, pair: Pair) -> _RankedPair:
-    return _RankedPair(rank, *pair.a, *pair.b, pair.cosine, pair.share)
-
-
-def _grid_cells(grids: ImageGrids) -> Iterator[_GridCell]:
-    for (variant, row, col), label in np.ndenumerate(grids.labels):
-        yield _GridCell(
-            path=grids.path,
-            variant=grids.variants[variant],
-            row=row,
-            col=col,
-            label=int(label),
-            name=class_name(grids, int(label)),
-            probability=float(grids.probabilities[variant, row, col]),
-            foreground=None if grids.foreground is None else bool(grids.foreground[row, col]),
-        )
 
 
 # ------------------------------------------------------------------------------------- from types to columns

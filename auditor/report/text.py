@@ -55,6 +55,11 @@ def chance(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def times(value: float | None) -> str:
+    """A factor with one decimal."""
+    return NO_DATA if value is None else f"x{value:.1f}"
+
+
 def size(count: int) -> str:
     """Bytes with a binary unit."""
     value, unit = float(count), "B"
@@ -116,3 +121,17 @@ def _escaped(char: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+_VARIANTS = {
+    "original": "original",
+    "without_bg": "without background",
+    "without_fg": "without foreground",
+    "inpainted": "inpainted",
+    "inpainted_without_fg": "inpainted, without foreground",
+}
+
+
+def variant_title(variant: str) -> str:
+    """A variant in words."""
+    return _VARIANTS.get(variant, variant)

@@ -15,12 +15,12 @@ from auditor.records import ClassShare, Rate
 from auditor.store import Index
 
 CLASSES_OF_IMAGES = """
-SELECT DISTINCT said.id AS image, coalesce(classes.name, true_name) AS name
+SELECT DISTINCT pairs.id AS image, coalesce(classes.name, true_name) AS name
 FROM (
     SELECT id, true_name, unnest(CASE WHEN len(labels) > 0 THEN labels ELSE [label] END) AS class
     FROM images WHERE usable
-) said
-LEFT JOIN classes ON classes.id = said.class
+) pairs
+LEFT JOIN classes ON classes.id = pairs.class
 WHERE coalesce(classes.name, true_name) IS NOT NULL
 ORDER BY image, name
 """
@@ -48,31 +48,31 @@ class ImageClasses:
 
     def count(self, images: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
         """How many of these images each class has, and how many have any class."""
-        found = np.isin(self.images, images)
-        per_class = np.bincount(self.classes[found], minlength=len(self.names))
-        return per_class, len(np.unique(self.images[found]))
+        is_counted = np.isin(self.images, images)
+        per_class = np.bincount(self.classes[is_counted], minlength=len(self.names))
+        return per_class, len(np.unique(self.images[is_counted]))
 
 
-def class_shares(known: ImageClasses, groups: list[NDArray[np.int64]]) -> list[tuple[ClassShare, ...]]:
+def class_shares(classes: ImageClasses, groups: list[NDArray[np.int64]]) -> list[tuple[ClassShare, ...]]:
     """For each group of image ids its classes, the most over-represented first.
 
     Tested against drawing as many images at random (hypergeometric, one-sided), corrected over the classes of
     all groups together (Benjamini-Hochberg).
     """
-    if not known.names or not groups:
+    if not classes.names or not groups:
         return [() for _ in groups]
     from scipy.stats import false_discovery_control, hypergeom
 
-    totals, everything = known.count(known.images)
-    counted = [known.count(group) for group in groups]
+    totals, everything = classes.count(classes.images)
+    counted = [classes.count(group) for group in groups]
     hits = np.stack([per_class for per_class, _ in counted])
     drawn = np.array([[total] for _, total in counted])
     p_values = np.clip(hypergeom.sf(hits - 1, everything, totals, drawn), 0.0, 1.0)
     q_values = false_discovery_control(p_values.ravel()).reshape(p_values.shape)
     shares = []
-    for group, (per_class, found) in enumerate(counted):
+    for group, (per_class, total) in enumerate(counted):
         rows = [
-            _share(known.names[k], (per_class[k], totals[k], found, everything), p_values[group, k], q)
+            _share(classes.names[k], (per_class[k], totals[k], total, everything), p_values[group, k], q)
             for k, q in enumerate(q_values[group])
             if totals[k]
         ]
@@ -81,7 +81,7 @@ def class_shares(known: ImageClasses, groups: list[NDArray[np.int64]]) -> list[t
 
 
 def _share(name: str, counts: tuple[int, int, int, int], p_value: float, q_value: float) -> ClassShare:
-    hits, total, found, everything = map(int, counts)
-    rate = Rate(hits, total)
-    elsewhere = Rate(found - hits, everything - total)
+    hits, of_class, chosen, everything = map(int, counts)
+    rate = Rate(hits, of_class)
+    elsewhere = Rate(chosen - hits, everything - of_class)
     return ClassShare(name, rate, wilson(rate), elsewhere, float(p_value), float(q_value))

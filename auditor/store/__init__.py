@@ -1,6 +1,5 @@
 """The index on disk: immutable shards, the manifest that knows them, and what is derived from them."""
 
-from auditor.store.check import check, damaged_shards
 from auditor.store.index import Index, list_indexes, newest
 from auditor.store.manifest import (
     BackboneFacts,
@@ -30,8 +29,6 @@ __all__ = [
     "Manifest",
     "ShardEntry",
     "Staged",
-    "check",
-    "damaged_shards",
     "find_map",
     "list_indexes",
     "newest",

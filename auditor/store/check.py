@@ -85,12 +85,12 @@ def _disagreements(path: Path, manifest: Manifest) -> Iterator[str]:
     """Derived files that are what was written, and still are not what the shards say."""
     try:
         with open_database(path, manifest) as connection:
-            known = connection.execute("SELECT count(*), count(DISTINCT id) FROM images").fetchone()
+            counts = connection.execute("SELECT count(*), count(DISTINCT id) FROM images").fetchone()
         vectors = open_vectors(path, manifest)
     except AuditError as error:
         yield str(error)
         return
-    if known != (manifest.images, manifest.images):
+    if counts != (manifest.images, manifest.images):
         yield f"{path / 'audit.duckdb'} has other images than the shards; {REPAIR}"
     width = manifest.cells_per_image
     for shard in manifest.shards:

@@ -63,8 +63,8 @@ def _source(index: Path, manifest: Manifest, file: str, schema: dict[str, str]) 
 
 
 def _fill_classes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    names = [known.name for known in manifest.classes]
-    synsets = [known.synset for known in manifest.classes]
+    names = [class_.name for class_ in manifest.classes]
+    synsets = [class_.synset for class_ in manifest.classes]
     connection.execute(
         "CREATE TABLE classes AS SELECT * FROM (SELECT unnest(range(len($names)))::INTEGER AS id, "
         "unnest($names::VARCHAR[]) AS name, unnest($synsets::VARCHAR[]) AS synset)",
@@ -101,10 +101,10 @@ def open_database(index: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise IndexDamaged(f"{index / DATABASE} does not open ({_first_line(error)}); {REPAIR}") from None
     try:
-        known = connection.execute("SELECT fingerprint FROM about").fetchone()
+        fingerprint = connection.execute("SELECT fingerprint FROM about").fetchone()
     except duckdb.Error:
-        known = None
-    if known != (manifest.fingerprint,):
+        fingerprint = None
+    if fingerprint != (manifest.fingerprint,):
         connection.close()
         raise IndexDamaged(f"{index / DATABASE} does not belong to these shards; {REPAIR}")
     return connection

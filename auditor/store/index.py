@@ -88,42 +88,42 @@ class Index:
         """Unit vectors (n, C) of cell ids."""
         images, inside = np.divmod(np.asarray(cells, dtype=np.int64), self.manifest.cells_per_image)
         shards = np.searchsorted(self._firsts, images, side="right") - 1
-        found = np.empty((len(images), self.manifest.dim), dtype=np.float32)
+        vectors = np.empty((len(images), self.manifest.dim), dtype=np.float32)
         for shard in np.unique(shards):
             chosen = shards == shard
             array = self._array(int(shard), "features.npy")
             rows = array.reshape(len(array), -1, self.manifest.dim)
-            found[chosen] = rows[images[chosen] - self._firsts[shard], inside[chosen]]
-        return _unit(found)
+            vectors[chosen] = rows[images[chosen] - self._firsts[shard], inside[chosen]]
+        return _unit(vectors)
 
     def image(self, path: str) -> int:
         """Id of an image by its path or by an ending that only its path has; CellError with close matches."""
         wanted = self._below_root(path)
-        found = self._connection.execute(
+        hits = self._connection.execute(
             "SELECT id, path, status, error FROM images "
             "WHERE (path = $wanted OR ends_with(path, '/' || $wanted)) AND NOT is_removed "
             "ORDER BY path <> $wanted, path",
             {"wanted": wanted},
         ).fetchall()
-        if not found:
+        if not hits:
             raise CellError(f"{path} is not in {self.name}; close matches: {self._close_matches(wanted)}")
-        identifier, known, status, error = found[0]
-        if len(found) > 1 and known != wanted:
+        identifier, stored, status, error = hits[0]
+        if len(hits) > 1 and stored != wanted:
             raise CellError(
-                f"{path} fits {len(found)} images of {self.name}: {known}, {found[1][1]}; name more"
+                f"{path} fits {len(hits)} images of {self.name}: {stored}, {hits[1][1]}; name more"
             )
         if status != "ok":
             raise CellError(
-                f"{known} has no features in {self.name}: it is {status} ({error or 'no reason'})"
+                f"{stored} has no features in {self.name}: it is {status} ({error or 'no reason'})"
             )
         return int(identifier)
 
     def path_of(self, image: int) -> str:
         """An image's path below the dataset's root."""
-        found = self._connection.execute("SELECT path FROM images WHERE id = ?", [image]).fetchone()
-        if found is None:
+        row = self._connection.execute("SELECT path FROM images WHERE id = ?", [image]).fetchone()
+        if row is None:
             raise CellError(f"{self.name} has no image with id {image}")
-        return str(found[0])
+        return str(row[0])
 
     def summary(self) -> IndexSummary:
         """The index in one row."""
@@ -192,10 +192,10 @@ def summarise(path: Path, manifest: Manifest) -> IndexSummary:
 
 def newest(folder: Path) -> Path:
     """The index that was written last; unfinished ones count only where there is no other."""
-    known = [(manifest.is_complete, manifest.modified, path) for path, manifest in _manifests(folder)]
-    if not known:
+    indexes = [(manifest.is_complete, manifest.modified, path) for path, manifest in _manifests(folder)]
+    if not indexes:
         raise IndexMissing(f"no index in {folder}; build one with: audit index IMAGES")
-    return max(known)[2]
+    return max(indexes)[2]
 
 
 def list_indexes(folder: Path) -> tuple[IndexSummary, ...]:
@@ -204,10 +204,10 @@ def list_indexes(folder: Path) -> tuple[IndexSummary, ...]:
 
 
 def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
-    found = []
+    manifests = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
-            found += [(path, read_manifest(path))] if has_manifest(path) else []
+            manifests += [(path, read_manifest(path))] if has_manifest(path) else []
         except AuditError:
             continue  # `Index.open` and `audit check` say what is wrong with it
-    return found
+    return manifests

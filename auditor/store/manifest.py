@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from auditor.errors import IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import digest, new_file
-from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess
+from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess, Readout
 
 SCHEMA = 1
 MANIFEST = "index.json"
@@ -122,6 +122,12 @@ class Manifest:
         """Image ids given out so far, those of dropped shards included."""
         ends = [shard.first + shard.images for shard in self.shards]
         return max([0, *ends, *(lost.first + len(lost.paths) for lost in self.dropped)])
+
+    @property
+    def readout(self) -> Readout:
+        """How the head scores the cells."""
+        readout: Readout = self.options.get("readout", "pointwise")
+        return readout
 
     @property
     def cells_per_image(self) -> int:

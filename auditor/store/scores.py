@@ -32,7 +32,7 @@ class StoredScores:
 
     def __init__(self, index: Index, head: AffineHead) -> None:
         self.index, self.head = index, head
-        self.is_exact = index.manifest.options.get("readout") == "exact"
+        self.is_exact = index.manifest.readout == "exact"
         folds = index.query("SELECT fold FROM images ORDER BY id")["fold"]
         # folds without a head were not trained on at all, so any head will do
         self.heads = np.clip(np.ma.filled(folds, 0).astype(np.int64), 0, len(head.weight) - 1)

@@ -85,12 +85,12 @@ class IndexWriter:
 
     def add(self, shard: ShardEntry) -> None:
         """Make a written shard part of the index, and clear what was staged under its name."""
-        known = sorted([*self.manifest.shards, shard], key=lambda entry: entry.first)
-        for before, after in pairwise(known):
+        shards = sorted([*self.manifest.shards, shard], key=lambda entry: entry.first)
+        for before, after in pairwise(shards):
             if before.first + before.images > after.first:
                 raise ValueError(f"shards {before.name} and {after.name} hold the same image ids")
         dropped = tuple(lost for lost in self.manifest.dropped if lost.name != shard.name)
-        self._change(shards=tuple(known), dropped=dropped)
+        self._change(shards=tuple(shards), dropped=dropped)
         if (self.path / STAGING / shard.name).is_dir():
             remove_folder(self.path / STAGING / shard.name)
 
@@ -138,7 +138,7 @@ class IndexWriter:
 
         The manifest forgets an older file of this name first: killed half-way, there is none.
         """
-        others = {known: facts for known, facts in self.manifest.derived.items() if known != name}
+        others = {other: facts for other, facts in self.manifest.derived.items() if other != name}
         self._record(others)
         with new_file(self.path / name) as temporary:
             write(temporary)
@@ -159,16 +159,16 @@ class IndexWriter:
 
     def _sweep(self) -> None:
         """Delete what a killed run left: unfinished files and folders, shards that the manifest lacks."""
-        known = {shard.name for shard in self.manifest.shards}
+        names = {shard.name for shard in self.manifest.shards}
         if MAP not in self.manifest.derived:
             (self.path / MAP).unlink(missing_ok=True)
         for path in self.path.glob(f"{TEMPORARY}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in (self.path / SHARDS).glob("*"):
-            if path.name not in known:
+            if path.name not in names:
                 remove_folder(path)
         for path in (self.path / STAGING).glob("*"):
-            if path.name in known:  # killed between the manifest and the clearing
+            if path.name in names:  # killed between the manifest and the clearing
                 remove_folder(path)
 
 

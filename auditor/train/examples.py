@@ -20,8 +20,9 @@ from torchvision.transforms import RandomResizedCrop
 from auditor.data.load import load_ahead
 from auditor.data.pixels import open_upright
 from auditor.data.read import read_dataset
-from auditor.data.synth import CLASSES, read_recipe, render, render_image, sample_scene
-from auditor.data.synth import Recipe as SceneRecipe
+from auditor.data.scenes import CLASSES, render, render_image, sample_scene
+from auditor.data.scenes import Recipe as SceneRecipe
+from auditor.data.synth import read_recipe
 from auditor.errors import DatasetError
 from auditor.grids import Mask
 from auditor.records import ClassName, Preprocess, Sample
@@ -48,7 +49,7 @@ class Example(NamedTuple):
     broken: str
 
 
-class Examples(Protocol):
+class TrainingSet(Protocol):
     """A source of images to learn from, and of others to validate on."""
 
     @property
@@ -71,15 +72,15 @@ class Examples(Protocol):
         ...
 
     def held_out(self, say: Callable[[str], None]) -> Iterator[HeldOut]:
-        """The validation images; what cannot be read is told and left out."""
+        """The validation images; a file that cannot be read is reported and left out."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What they are, for the header of the weights."""
+        """What the images are, for the header of the weights."""
         ...
 
 
-def find_examples(dataset: Path, annotations: Path | None, size: int, seed: int) -> Examples:
+def find_examples(dataset: Path, annotations: Path | None, size: int, seed: int) -> TrainingSet:
     """The scenes of a recipe where the folder holds one, else the labelled images of the dataset."""
     if (dataset / "recipe.json").is_file():
         return SceneExamples(*read_recipe(dataset), size)
@@ -89,9 +90,9 @@ def find_examples(dataset: Path, annotations: Path | None, size: int, seed: int)
 def load_batches(
     images: Dataset[Example], first: int, batch: int, workers: int
 ) -> Iterator[tuple[Tensor, Tensor, set[str]]]:
-    """Full batches from one of them on: pixels (B, S, S, 3), labels (B,), and which files were broken."""
-    rest = torch.utils.data.Subset(images, range(first * batch, len(images)))  # type: ignore[arg-type]
-    yield from DataLoader(rest, batch, num_workers=workers, drop_last=True, collate_fn=_collate)
+    """Full batches from batch `first` on: uint8 pixels (B, S, S, 3), labels (B,), which files were broken."""
+    remaining = torch.utils.data.Subset(images, range(first * batch, len(images)))  # type: ignore[arg-type]
+    yield from DataLoader(remaining, batch, num_workers=workers, drop_last=True, collate_fn=_collate)
 
 
 def _collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor, set[str]]:
@@ -121,7 +122,7 @@ class SceneExamples:
         return Preprocess(self.size, self.size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 
     def epoch(self, epoch: int) -> Dataset[Example]:
-        """Scenes are drawn independently of one another, so their own order is a shuffled one."""
+        """Scenes are drawn independently of one another, so every epoch keeps their order."""
         return _Scenes(self)
 
     def held_out(
@@ -159,16 +160,16 @@ class _Scenes(Dataset[Example]):
 
 
 class ImageExamples:
-    """Labelled images: the split called val is held out, a tenth of them where there is none."""
+    """Labelled images: the split val is held out, or a tenth of the images where there is none."""
 
     def __init__(self, dataset: ImageSet, size: int, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
         self.preprocess = Preprocess(round(size * 256 / 224), size, interpolation="bilinear")
         labelled = [sample for sample in dataset.samples if sample.labels]
         has_split = any(sample.split in _HELD_OUT_SPLITS for sample in labelled)
-        choose = _is_in_held_out_split if has_split else _is_in_tenth
-        self.validation = [sample for sample in labelled if choose(sample)]
-        self.training = [s for s in labelled if not choose(s) and s.split != "test"]
+        is_held_out = _is_in_held_out_split if has_split else _is_in_tenth
+        self.validation = [sample for sample in labelled if is_held_out(sample)]
+        self.training = [sample for sample in labelled if not is_held_out(sample) and sample.split != "test"]
         if len(self.training) < 2 or len(dataset.classes) < 2:
             raise DatasetError(
                 f"{dataset.root} has {len(self.training)} labelled images of {len(dataset.classes)} classes "
@@ -177,7 +178,7 @@ class ImageExamples:
 
     @property
     def classes(self) -> tuple[ClassName, ...]:
-        """The dataset's own."""
+        """The classes of the dataset."""
         return self.dataset.classes
 
     @property
@@ -186,7 +187,7 @@ class ImageExamples:
         return len(self.training)
 
     def epoch(self, epoch: int) -> Dataset[Example]:
-        """All training images in an order of the epoch's own."""
+        """All training images, in an order that the seed and the epoch decide."""
         order = list(self.training)
         random.Random(f"{self.seed} {epoch}").shuffle(order)
         return _Images(self.dataset.root, order, self.preprocess.crop, (self.seed, epoch))
@@ -197,12 +198,12 @@ class ImageExamples:
             if loaded.status == "broken":
                 say(f"left out of validation: {loaded.error}")
             if loaded.is_ok:
-                found = loaded.foreground
-                masks = {} if found is None else dict(zip(found.labels, found.masks, strict=True))
+                foreground = loaded.foreground
+                masks = dict(zip(foreground.labels, foreground.masks, strict=True)) if foreground else {}
                 yield HeldOut(loaded.pixels, loaded.sample.labels, masks)
 
     def describe(self) -> dict[str, Any]:
-        """Where they lie and how many there are."""
+        """Where the images lie and how many there are."""
         return {"dataset": str(self.dataset.root.resolve()), "images": self.images}
 
 
@@ -211,13 +212,13 @@ def _is_in_held_out_split(sample: Sample) -> bool:
 
 
 def _is_in_tenth(sample: Sample) -> bool:
-    """By the path, so that an image that is added moves no other one."""
+    """Decided by the path alone, so that adding an image moves no other one."""
     return hashlib.blake2b(sample.path.encode(), digest_size=1).digest()[0] % 10 == 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Images(Dataset[Example]):
-    """Images in a given order, each cropped and mirrored by a chance of its own (seed, epoch, position)."""
+    """Images in a given order, each cropped and mirrored at random by (seed, epoch, position) alone."""
 
     root: Path
     samples: Sequence[Sample]
@@ -228,7 +229,7 @@ class _Images(Dataset[Example]):
         return len(self.samples)
 
     def __getitem__(self, position: int) -> Example:
-        """A broken image is told, and the next that can be read takes its place."""
+        """A broken image is named in `broken`, and the next one that can be read takes its place."""
         broken = ""
         for step in range(len(self)):
             sample = self.samples[(position + step) % len(self)]
@@ -237,15 +238,15 @@ class _Images(Dataset[Example]):
             except DatasetError as problem:
                 broken = broken or str(problem)
                 continue
-            chance = random.Random(f"{self.seed} {position}")
-            return Example(self._vary(image, chance), chance.choice(sample.labels), broken)
+            rng = random.Random(f"{self.seed} {position}")
+            return Example(self._vary(image, rng), rng.choice(sample.labels), broken)
         raise DatasetError(f"none of the {len(self.samples)} images to learn from can be read: {broken}")
 
-    def _vary(self, image: Image.Image, chance: random.Random) -> NDArray[np.uint8]:
+    def _vary(self, image: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
         with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's own generator
-            torch.manual_seed(chance.getrandbits(63))
+            torch.manual_seed(rng.getrandbits(63))
             crop = RandomResizedCrop.get_params(image, list(_SCALE), list(_RATIO))
         top, left, height, width = crop
         box = (left, top, left + width, top + height)
         pixels = np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box))
-        return pixels[:, ::-1] if chance.random() < 0.5 else pixels
+        return pixels[:, ::-1] if rng.random() < 0.5 else pixels

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from auditor.errors import BackboneError
+from auditor.files import new_file
 from auditor.models.catalog import CATALOG, resolve
 from auditor.models.checkpoints import read_checkpoint
 from auditor.models.timm_models import TimmSource, replace_classifier
@@ -29,7 +30,7 @@ class Batches(Protocol):
     def __call__(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
-class Recipe(NamedTuple):
+class Pace(NamedTuple):
     """How fast a model learns: rates after the warm-up and at the end, weight decay."""
 
     rate: float
@@ -37,8 +38,8 @@ class Recipe(NamedTuple):
     final_rate: float
 
 
-RECIPES: dict[Optimizer, Recipe] = {"sgd": Recipe(0.15, 1e-4, 0.0), "adamw": Recipe(1.5e-3, 0.05, 1e-5)}
-"""A.2's, by optimizer: what it trains ResNet-18 with, and ViT-S/32."""
+PACES: dict[Optimizer, Pace] = {"sgd": Pace(0.15, 1e-4, 0.0), "adamw": Pace(1.5e-3, 0.05, 1e-5)}
+"""By optimizer, what A.2 trains its two architectures with: ResNet-18 by SGD, ViT-S/32 by AdamW."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Schedule:
     epochs: int = 100
     batch: int = 512
     optimizer: Optimizer = "sgd"
-    rate: float = RECIPES["sgd"].rate
-    weight_decay: float = RECIPES["sgd"].weight_decay
+    rate: float = PACES["sgd"].rate
+    weight_decay: float = PACES["sgd"].weight_decay
     warmup: float = 0.05  # share of all steps; A.2 has 5 of 100 epochs
     final_rate: float = 0.0
     seed: int = 0
@@ -61,7 +62,7 @@ class Schedule:
         return self.epochs * self.steps_per_epoch
 
     def rate_at(self, step: int) -> float:
-        """Linear warm-up, then cosine decay."""
+        """The learning rate of a step, counted from 0: linear warm-up, then cosine decay (A.2)."""
         ramp = max(1, round(self.warmup * self.steps))
         if step < ramp:
             return self.rate * (step + 1) / ramp
@@ -107,13 +108,13 @@ def build_classifier(
 
 
 def pick_optimizer(model: nn.Module) -> Optimizer:
-    """SGD for what norms batches as ResNets do, AdamW for the rest, as the paper does for its two (A.2)."""
+    """SGD for models with batch norm as ResNets have it, AdamW for the rest: the paper's two cases (A.2)."""
     has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     return "sgd" if has_batch_norm else "adamw"
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Go on from a file that `save_classifier` wrote; BackboneError where it is of another architecture."""
+    """Load a file that `save_classifier` wrote; BackboneError where it is of another architecture."""
     try:
         model.load_state_dict(read_checkpoint(path))
     except RuntimeError as error:
@@ -181,10 +182,9 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
 def _save_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, schedule: Schedule
 ) -> None:
-    part = path.with_name(path.name + ".part")
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-    torch.save(state | {"schedule": asdict(schedule)}, part)
-    part.replace(path)
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        torch.save(state | {"schedule": asdict(schedule)}, file)
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule) -> int:
@@ -212,7 +212,7 @@ def save_classifier(
     header = {
         "arch": arch,
         "model_args": model_args,
-        "classes": [known.name for known in classes],
+        "classes": [each.name for each in classes],
         "preprocess": asdict(preprocess),
         "training": training,
     }
@@ -220,6 +220,5 @@ def save_classifier(
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
         for name, value in model.state_dict().items()
     }
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"audit": json.dumps(header, sort_keys=True)})
-    part.replace(path)
+    with new_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"audit": json.dumps(header, sort_keys=True)})

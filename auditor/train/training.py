@@ -21,9 +21,9 @@ from auditor.models.backbone import Backbone
 from auditor.models.catalog import BackboneSpec, read_header
 from auditor.models.weights import assemble
 from auditor.records import Rate
-from auditor.train.examples import Examples, HeldOut, find_examples, load_batches
+from auditor.train.examples import HeldOut, TrainingSet, find_examples, load_batches
 from auditor.train.loop import (
-    RECIPES,
+    PACES,
     Optimizer,
     Progress,
     Schedule,
@@ -61,22 +61,22 @@ class TrainingRequest:
     def schedule(self, model: nn.Module, images: int) -> Schedule:
         """The optimizer's schedule over a set of so many images."""
         optimizer, batch = self.optimizer or pick_optimizer(model), min(self.batch, images)
-        recipe = RECIPES[optimizer]
+        pace = PACES[optimizer]
         return Schedule(
             images // batch,
             self.epochs,
             batch,
             optimizer,
-            recipe.rate if self.rate is None else self.rate,
-            recipe.weight_decay if self.weight_decay is None else self.weight_decay,
-            final_rate=recipe.final_rate,
+            pace.rate if self.rate is None else self.rate,
+            pace.weight_decay if self.weight_decay is None else self.weight_decay,
+            final_rate=pace.final_rate,
             seed=self.seed,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A classifier on unseen images: accuracy, and Loc. where their foreground is known (A.2)."""
+    """A classifier on unseen images: accuracy, and Loc. where their foreground is annotated (A.2)."""
 
     epoch: int
     accuracy: Rate
@@ -105,11 +105,11 @@ def train(
 
     def validate_epoch(epoch: int, model: nn.Module) -> None:
         nonlocal best
-        found = run.validate(epoch, model)
-        if best is None or found.merit > best.merit:
-            best = found
-            run.save(model, found)
-        on_validation(found)
+        validation = run.validate(epoch, model)
+        if best is None or validation.merit > best.merit:
+            best = validation
+            run.save(model, validation)
+        on_validation(validation)
 
     train_classifier(
         run.model,
@@ -120,7 +120,7 @@ def train(
         on_epoch=validate_epoch,
         device=request.device,
     )
-    if best is None:  # the run had ended, and someone took its weights away
+    if best is None:  # every step was done before, but the file of the best weights is gone
         validate_epoch(request.epochs - 1, run.model.eval())
     assert best is not None
     checkpoint.unlink()
@@ -131,7 +131,7 @@ class _Run:
     """One training: the model, its schedule and its examples."""
 
     def __init__(
-        self, examples: Examples, request: TrainingRequest, out: Path, say: Callable[[str], None]
+        self, examples: TrainingSet, request: TrainingRequest, out: Path, say: Callable[[str], None]
     ) -> None:
         self.examples, self.request, self.out, self._say = examples, request, out, say
         self.arch, self.model_args = find_arch(request.arch, dict(request.model_args))
@@ -146,17 +146,17 @@ class _Run:
         if request.start is not None:
             load_weights(self.model, request.start)
         self.schedule = request.schedule(self.model, examples.images)
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of an epoch; a broken file is told once."""
+        """The rest of an epoch, normalised (B, 3, S, S), with labels (B,); a broken file is reported once."""
         images = self.examples.epoch(epoch)
         for pixels, labels, broken in load_batches(
             images, first_step, self.schedule.batch, self.request.workers
         ):
-            for problem in sorted(broken - self._told):
+            for problem in sorted(broken - self._reported):
                 self._say(f"left out: {problem}")
-            self._told |= broken
+            self._reported |= broken
             yield normalise(pixels.to(self.request.device), self.examples.preprocess), labels
 
     def validate(self, epoch: int, model: nn.Module) -> Validation:
@@ -165,7 +165,7 @@ class _Run:
         backbone = assemble(spec, model, self.examples.preprocess, weights_sha256="")
         return validate(backbone, self.examples.held_out(self._say), epoch)
 
-    def save(self, model: nn.Module, found: Validation) -> None:
+    def save(self, model: nn.Module, validation: Validation) -> None:
         """The weights, with all that made them."""
         save_classifier(
             self.out,
@@ -174,13 +174,13 @@ class _Run:
             model_args=self.model_args,
             classes=self.examples.classes,
             preprocess=self.examples.preprocess,
-            training={"validation": asdict(found), **self._settings()},
+            training={"validation": asdict(validation), **self._settings()},
         )
 
     def read_best(self) -> Validation | None:
         """The best epoch so far of a stopped run; None where the file is not of this run."""
-        said = json.loads(read_header(self.out).get("audit", "{}")) if self.out.is_file() else {}
-        training = dict(said.get("training", {}))
+        header = json.loads(read_header(self.out).get("audit", "{}")) if self.out.is_file() else {}
+        training = dict(header.get("training", {}))
         best = training.pop("validation", None)
         if best is None or training != self._settings():
             return None
@@ -196,22 +196,24 @@ class _Run:
         }
 
 
+@torch.no_grad()
 def validate(backbone: Backbone, images: Iterable[HeldOut], epoch: int) -> Validation:
-    """Image accuracy, and Loc. in the pointwise readout.
+    """Image accuracy over all images, and Loc. in the pointwise readout over the cells with foreground.
 
-    A cell may hold several classes; a prediction is right if it is one of those present in the cell (A.2).
+    A cell may hold several classes; its top-1 class is right if it is one of those (A.2). Images without
+    masks add nothing to Loc. Raises DatasetError where there is no image at all.
     """
     right = total = correct = cells = 0
-    waiting = iter(images)
-    while some := list(islice(waiting, _BATCH)):
-        pixels = torch.from_numpy(np.stack([image.pixels for image in some]))
+    remaining = iter(images)
+    while batch := list(islice(remaining, _BATCH)):
+        pixels = torch.from_numpy(np.stack([image.pixels for image in batch]))
         grid = backbone.grid_of(normalise(pixels, backbone.preprocess))
         tops = backbone.pointwise(grid.features).argmax(-1).cpu().numpy()
         assert grid.logits is not None
-        for image, top, label in zip(some, tops, grid.logits.argmax(1).tolist(), strict=True):
-            right, total = right + (label in image.labels), total + 1
-            present = {known: occupancy(mask, backbone.grid) for known, mask in image.masks.items()}
-            correct += sum(int((inside & (top == known)).sum()) for known, inside in present.items())
+        for image, top, guess in zip(batch, tops, grid.logits.argmax(1).tolist(), strict=True):
+            right, total = right + (guess in image.labels), total + 1
+            present = {label: occupancy(mask, backbone.grid) for label, mask in image.masks.items()}
+            correct += sum(int((inside & (top == label)).sum()) for label, inside in present.items())
             cells += int(np.logical_or.reduce([*present.values()]).sum()) if present else 0
     if not total:
         raise DatasetError("no image is held out to validate on; name a split val, or add images")

@@ -37,9 +37,9 @@ def matches(source: Source) -> bool:
 
 def instance_files(place: Files) -> list[str]:
     """The JSON files that hold instances; where some are named so, only those (keypoints repeat them)."""
-    found = [path for path in place.ending(".json") if _looks_like_instances(place.root / path)]
-    named = [path for path in found if PurePosixPath(path).name.startswith("instances")]
-    return named or found
+    candidates = [path for path in place.ending(".json") if _looks_like_instances(place.root / path)]
+    named = [path for path in candidates if PurePosixPath(path).name.startswith("instances")]
+    return named or candidates
 
 
 def _looks_like_instances(path: Path) -> bool:
@@ -63,10 +63,10 @@ def read(source: Source, notes: Notes) -> Dataset:
         raise DatasetError(f"{place.root} holds no COCO JSON file; name one with images and annotations")
     tables = [Table(place.root / name, load(place.root / name)) for name in names]
     classes = merge_classes(tables, notes)
-    find = Finder(source.files)
+    finder = Finder(source.files)
     regions: dict[str, list[Region]] = defaultdict(list)
     for table in tables:
-        entries = read_images(table, find, notes)
+        entries = read_images(table, finder, notes)
         for path, region in read_regions(table, entries, number(classes), notes):
             regions[path].append(region)
     _note_left_out(source.files, regions, notes)

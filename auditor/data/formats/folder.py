@@ -64,5 +64,5 @@ def _are_classes(places: Sequence[Place], has_splits: bool) -> bool:
     names = {place.name for place in places}
     if None in names and not has_splits:
         return False
-    known = names - {None}
-    return len(known) > 1 or any(name is not None and is_synset(name) for name in known)
+    classes = {name for name in names if name is not None}
+    return len(classes) > 1 or any(is_synset(name) for name in classes)

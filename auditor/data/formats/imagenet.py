@@ -33,14 +33,14 @@ def read(source: Source, notes: Notes) -> Dataset:
     images, listing = source.files.images, _list_of(source)
     places = dict(zip(images, arrange(images), strict=True))
     listed = {} if listing is None else read_synsets(listing)
-    found = voc.read_objects(source, notes) if voc.matches(source) else {}
-    synsets = {path: _synset(path, place, listed, found.get(path)) for path, place in places.items()}
-    _note_labels(synsets, found, notes)
-    names = {name for objects in found.values() for name in objects.names}
+    annotated = voc.read_objects(source, notes) if voc.matches(source) else {}
+    synsets = {path: _synset(path, place, listed, annotated.get(path)) for path, place in places.items()}
+    _note_labels(synsets, annotated, notes)
+    names = {name for objects in annotated.values() for name in objects.names}
     classes = sort_classes(names | {synset for synset in synsets.values() if synset})
     ids = number(classes)
     samples = tuple(
-        _sample(path, place, synsets[path], found.get(path), ids) for path, place in places.items()
+        _sample(path, place, synsets[path], annotated.get(path), ids) for path, place in places.items()
     )
     return Dataset(source.files.root, "imagenet", classes, samples)
 
@@ -64,7 +64,7 @@ def read_synsets(path: Path) -> dict[str, str]:
         words = [(row[0], row[1].split()) for row in rows if len(row) > 1]
     except csv.Error as error:
         raise DatasetError(f"{path} is no readable CSV: {error}") from error
-    synsets = {_stem(name): found[0] for name, found in words if found and is_synset(found[0])}
+    synsets = {_stem(name): second[0] for name, second in words if second and is_synset(second[0])}
     if not synsets:
         raise DatasetError(f"{path} names no synsets; write one image a line as `file,synset`")
     return synsets
@@ -83,9 +83,11 @@ def _synset(path: str, place: Place, listed: Mapping[str, str], objects: voc.Obj
     return names.pop() if len(names) == 1 else None
 
 
-def _note_labels(synsets: Mapping[str, str | None], found: Mapping[str, voc.Objects], notes: Notes) -> None:
+def _note_labels(
+    synsets: Mapping[str, str | None], annotated: Mapping[str, voc.Objects], notes: Notes
+) -> None:
     for path, synset in synsets.items():
-        objects = found.get(path)
+        objects = annotated.get(path)
         if synset is None:
             notes.count("Images without a synset in a folder, list or XML, kept without a label", path)
         elif objects and objects.names - {synset}:

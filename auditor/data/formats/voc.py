@@ -30,16 +30,16 @@ class Objects(NamedTuple):
 
 def matches(source: Source) -> bool:
     """Whether the user named XML files, or some lie in the root that have the names of images."""
-    found = source.annotated.ending(".xml")
-    return bool(found) if source.annotations else share_stems(source.files.images, found)
+    files = source.annotated.ending(".xml")
+    return bool(files) if source.annotations else share_stems(source.files.images, files)
 
 
 def read(source: Source, notes: Notes) -> Dataset:
     """Samples with the boxes of their XML file, matched by stem; images without one stay unlabelled."""
-    found = read_objects(source, notes)
-    classes = sort_classes(name for objects in found.values() for name in objects.names)
+    annotated = read_objects(source, notes)
+    classes = sort_classes(name for objects in annotated.values() for name in objects.names)
     ids = number(classes)
-    samples = tuple(_sample(path, found.get(path), ids) for path in source.files.images)
+    samples = tuple(_sample(path, annotated.get(path), ids) for path in source.files.images)
     return Dataset(source.files.root, "voc", classes, samples)
 
 
@@ -58,21 +58,21 @@ def to_regions(objects: Objects, ids: dict[str, int]) -> tuple[Region, ...]:
 def read_objects(source: Source, notes: Notes) -> dict[str, Objects]:
     """The objects of each image that has a readable XML file; DatasetError when none fits any image."""
     images, place = source.files.images, source.annotated
-    found: dict[str, Objects] = {}
+    annotated: dict[str, Objects] = {}
     for image, xml in pair(images, place.ending(".xml"), notes).items():
         try:
-            found[image] = parse_objects(place.root / xml, notes)
+            annotated[image] = parse_objects(place.root / xml, notes)
         except DatasetError as error:
             notes.count("XML files that cannot be read, left out", error)
-    if not found:
+    if not annotated:
         raise DatasetError(
             f"no XML file in {place.root} belongs to an image of {source.files.root} and can be read; "
             f"an image and its XML file share their name up to the suffix. " + " ".join(notes.sentences())
         )
     for image in images:
-        if image not in found:
+        if image not in annotated:
             notes.count("Images without a readable XML file, kept without boxes", image)
-    return found
+    return annotated
 
 
 def parse_objects(path: Path, notes: Notes) -> Objects:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from auditor.data.class_names import read_class_list, read_text, to_class
 from auditor.data.files import Files, Source, pair, split_of
@@ -60,9 +62,9 @@ def _sample(path: str, regions: tuple[Region, ...]) -> Sample:
     return Sample(path, labels, regions=regions, split=split_of(path))
 
 
-def _numbered(found: Iterable[tuple[Region, ...]], notes: Notes) -> tuple[ClassName, ...]:
+def _numbered(labelled: Iterable[tuple[Region, ...]], notes: Notes) -> tuple[ClassName, ...]:
     notes.say("No class names in a data.yaml or classes.txt: classes are called by their number.")
-    highest = max((region.label for regions in found for region in regions), default=-1)
+    highest = max((region.label for regions in labelled for region in regions), default=-1)
     if highest >= _MAX_NUMBERED:
         raise DatasetError(
             f"a label file names class {highest}; list the classes in a data.yaml or classes.txt"
@@ -76,8 +78,8 @@ def read_names(*folders: Path) -> tuple[ClassName, ...]:
         for path in sorted(folder.iterdir()):
             if path.name in _LISTS and path.is_file():
                 return read_class_list(path)
-            if path.suffix in _YAML and path.is_file() and (names := parse_names(read_text(path))):
-                return tuple(to_class(name) for name in names)
+            if path.suffix in _YAML and path.is_file() and (classes := _read_yaml(path)):
+                return classes
     return ()
 
 
@@ -85,18 +87,66 @@ def _with_parent(folder: Path) -> tuple[Path, ...]:
     return (folder, folder.parent) if folder.name in ("images", "labels") else (folder,)
 
 
+def _read_yaml(path: Path) -> tuple[ClassName, ...]:
+    """The classes of a data.yaml, none where it names none; DatasetError where its `names` cannot be used."""
+    try:
+        names = parse_names(read_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path} is no valid YAML: {reason}; correct or remove it") from error
+    except ValueError as error:
+        raise DatasetError(f"{path} {error}") from error
+    return tuple(to_class(name) for name in names)
+
+
 def parse_names(text: str) -> list[str]:
-    """The `names` of a data.yaml: a list or numbered entries, in brackets or one a line."""
-    found = re.search(r"^names:[ \t]*(.*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*)", text, re.MULTILINE)
-    if found is None:
+    """The `names` of a data.yaml by class number: a list, or entries numbered from 0 in any order.
+
+    Raises yaml.YAMLError for text that is no YAML, ValueError where some class has no name of its own.
+    """
+    if "names" not in text:  # somebody else's YAML, which need not be sound for us
         return []
-    body = re.sub(r"(^|\s)#.*", "", found[1])
-    items = re.split(r"[,\n]", body.strip().strip("[]{}"))
-    entries = [re.fullmatch(r"\s*(?:-\s+|(\d+)\s*:\s*)?(.*?)\s*", item) for item in items]
-    named = [(entry[1], entry[2].strip("'\"")) for entry in entries if entry and entry[2]]
-    if all(key is not None for key, _ in named):
-        named.sort(key=lambda item: int(item[0] or 0))
-    return [name for _, name in named]
+    content = yaml.safe_load(text)
+    names = content.get("names") if isinstance(content, dict) else None
+    if not names:
+        return []
+    _check_repeated_keys(text, names)
+    if isinstance(names, dict):
+        names = _in_order(names)
+    if not isinstance(names, list):
+        raise ValueError(f"has `names: {names}`; write a list of class names, or one `number: name` a line")
+    _check_names(names)
+    return names
+
+
+def _check_repeated_keys(text: str, names: object) -> None:
+    """YAML forbids a key that stands twice, but PyYAML keeps the last one and says nothing."""
+    entries = yaml.compose(text, Loader=yaml.SafeLoader).value
+    nodes = [value for key, value in entries if key.value == "names"]
+    if len(nodes) > 1:
+        raise ValueError("has `names` twice; keep one")
+    if isinstance(names, dict) and len(nodes[0].value) != len(names):
+        raise ValueError("gives a number to two classes in `names`; number each class once")
+
+
+def _in_order(names: dict[Any, Any]) -> list[Any]:
+    if not all(type(number) is int for number in names) or set(names) != set(range(len(names))):
+        numbers = ", ".join(str(number) for number in names)
+        raise ValueError(
+            f"numbers its classes {numbers}; number them from 0 to {len(names) - 1} without gaps"
+        )
+    return [names[number] for number in range(len(names))]
+
+
+def _check_names(names: list[Any]) -> None:
+    first: dict[str, int] = {}
+    for number, name in enumerate(names):
+        if not isinstance(name, str):
+            raise ValueError(f"has a class {number} that YAML reads as {name!r}, not as text; quote its name")
+        if not name.strip():
+            raise ValueError(f"has no name for class {number}; give it one")
+        if first.setdefault(name, number) != number:
+            raise ValueError(f"calls classes {first[name]} and {number} {name!r}; give each its own name")
 
 
 def _read_labels(path: Path, classes: int | None, notes: Notes) -> tuple[Region, ...]:

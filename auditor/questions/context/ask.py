@@ -1,0 +1,148 @@
+"""Tables 7 and 8: classes by how much of them a network sees in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import DatasetError
+from auditor.measure.counts import Counts, count_pairs
+from auditor.measure.images import find_class, grids_of
+from auditor.measure.rates import rates_by, wilson
+from auditor.measure.significance import correct, mcnemar
+from auditor.questions.context.record import By, ClassContext, ClassDetail, ContextTable
+from auditor.records import Rate
+from auditor.report.metric import metrics_of
+from auditor.report.page_parts import Answer, Subject, Wish
+from auditor.store import Index
+
+SHOWN = 3  # images of a class on a page, each in all variants
+LOOKED_AT = 50  # images of the class among which the one with foreground is sought
+
+Flags = NDArray[np.bool_]
+
+
+def context(index: Index, *, by: By = "delta", minimum: int = 1) -> ContextTable:
+    """Classes with at least `minimum` images that have a background cell, most context-dependent first."""
+    counts = count_pairs(index, "all")
+    if not counts["bg_cells_without_fg"].any():
+        raise DatasetError(
+            f"{index.name} has no background to compare: context needs boxes or masks; "
+            f"build it with: audit index {index.manifest.dataset.root} --annotations FILE"
+        )
+    rows = [row for row in _class_rows(index, counts) if row.bg_act_without_fg.total >= max(minimum, 1)]
+    return ContextTable(index.name, by, tuple(sorted(_correct(rows), key=lambda row: _rank(row, by))))
+
+
+def class_detail(index: Index, label: int | str, *, limit: int | None = None) -> ClassDetail:
+    """One class's row, corrected over all classes, and its images: those that gain the class first."""
+    wanted = find_class(index, str(label))
+    counts = count_pairs(index, "all")
+    row = next((row for row in _correct(_class_rows(index, counts)) if row.label == wanted), None)
+    if row is None:
+        name = index.manifest.classes[wanted].name
+        raise DatasetError(f"no image of {index.name} is labelled {name} ({wanted}); see: audit context")
+    own = counts["class"] == wanted
+    gained, lost, kept = (part[own] for part in _changes(counts))
+    order = np.lexsort((counts["image"][own], ~kept, ~lost, ~gained))
+    images = counts["image"][own][order][:limit]
+    return ClassDetail(index.name, row, tuple(grids_of(index, int(image)) for image in images))
+
+
+def _class_rows(index: Index, counts: Counts) -> list[ClassContext]:
+    """A row for every class that some image is labelled with; q-values come later."""
+    classes, group = np.unique(np.asarray(counts["class"], dtype=np.int64), return_inverse=True)
+    rates = _rates_by(group, counts, len(classes))
+    gained, lost, _ = (np.bincount(group, weights=part, minlength=len(classes)) for part in _changes(counts))
+    images = np.bincount(group, minlength=len(classes))
+    rows = []
+    for position, label in enumerate(classes):
+        own = {name: column[position] for name, column in rates.items()}
+        before, after = own["bg_act"], own["bg_act_without_fg"]
+        more, less = int(gained[position]), int(lost[position])
+        rows.append(
+            ClassContext(
+                label=int(label),
+                name=index.manifest.classes[label].name,
+                synset=index.manifest.classes[label].synset,
+                images=int(images[position]),
+                bg_act_interval=wilson(before),
+                bg_act_without_fg_interval=wilson(after),
+                gained=more,
+                lost=less,
+                p_value=mcnemar(more, less) if after.total else None,
+                q_value=None,
+                **own,
+            )
+        )
+    return rows
+
+
+def _rates_by(group: NDArray[np.int64], counts: Counts, classes: int) -> dict[str, list[Rate]]:
+    """Every counted metric of a row, class by class; each class counts its own pairs alone."""
+    metrics = metrics_of(ClassContext).items()
+    return {
+        name: rates_by(group, metric.counts(counts), classes) for name, metric in metrics if metric.counts
+    }
+
+
+def _changes(counts: Counts) -> tuple[Flags, Flags, Flags]:
+    """Pairs whose background shows the class only without foreground, only with it, and both times."""
+    compared = (counts["bg_cells"] > 0) & (counts["bg_cells_without_fg"] > 0)
+    before, after = counts["bg_hits"] > 0, counts["bg_hits_without_fg"] > 0
+    return compared & after & ~before, compared & before & ~after, compared & before & after
+
+
+def _correct(rows: Sequence[ClassContext]) -> list[ClassContext]:
+    """Fill in the q-values over the rows that have a test."""
+    q_values = correct([row.p_value for row in rows])
+    return [replace(row, q_value=q) for row, q in zip(rows, q_values, strict=True)]
+
+
+def _rank(row: ClassContext, by: By) -> tuple[float, int, int]:
+    """Largest first; among equals the class with more images, then the lower id."""
+    value = row.delta if by == "delta" else row.bg_act_without_fg.value
+    return (-value if value is not None else np.inf, -row.bg_act_without_fg.total, row.label)
+
+
+# ------------------------------------------------------------------------------------- on a page
+
+
+def rank_classes(index: Index) -> list[int]:
+    """Classes by context dependence: of Tables 7 and 8 the first of each, then the second."""
+    by_background, by_delta = context(index, by="bg_act_wo_fg"), context(index)
+    rows = chain.from_iterable(zip(by_background.rows, by_delta.rows, strict=True))
+    return list(dict.fromkeys(row.label for row in rows))
+
+
+def find_subject(index: Index) -> Subject:
+    """Of the most context-dependent class the first image with foreground; else the index's first image."""
+    try:
+        label = rank_classes(index)[0]
+    except DatasetError:  # nothing is annotated: some questions can still be asked
+        return _first_image(index)
+    images = class_detail(index, label, limit=LOOKED_AT).images
+    annotated = (grids for grids in images if grids.foreground is not None and grids.foreground.any())
+    return Subject(next(annotated, images[0]).path, label)
+
+
+def _first_image(index: Index) -> Subject:
+    rows = index.query(
+        "SELECT path, coalesce(label, top5_original[1]) AS class FROM images WHERE usable ORDER BY id LIMIT 1"
+    )
+    if not len(rows["path"]):
+        raise DatasetError(f"{index.name} has no image that the model could be asked about")
+    return Subject(str(rows["path"][0]), int(rows["class"][0]))
+
+
+def report(index: Index, wish: Wish) -> Iterator[Answer]:
+    """On a page: Tables 8 and 7, then the classes that lead them, image by image."""
+    yield Answer(context(index))
+    yield Answer(context(index, by="bg_act_wo_fg"), ("--by", "bg_act_wo_fg"))
+    for label in rank_classes(index)[: wish.classes]:
+        words = ("--class", str(label), "--images", str(SHOWN))
+        yield Answer(class_detail(index, label, limit=SHOWN), words)

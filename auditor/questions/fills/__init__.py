@@ -1,0 +1,1 @@
+"""Does Delta hold under other fills, and is it more than a placebo gives? (A.6)"""

@@ -1,0 +1,1 @@
+"""What is every cell of an image taken for? (Figure 0)"""

@@ -1,0 +1,96 @@
+"""The map of an index and its clusters, most suspicious first: owned by one class, or kept to one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from auditor.questions.map.record import CellMap, Cluster, PredictedShare
+from auditor.records import ClassShare, Rate
+from auditor.report.page_parts import Answer, Wish
+from auditor.search.class_shares import ImageClasses, class_shares
+from auditor.search.cluster import find_exemplars
+from auditor.search.cluster_facts import (
+    ClusterCounts,
+    count_clusters,
+    count_predictions,
+    images_of_clusters,
+    sampled_cells,
+)
+from auditor.store import Index, find_map, save_map
+from auditor.store.derived import MAP
+
+NAMED = 3  # predicted classes and over-represented ones that a cluster names
+
+
+def map_(index: Index, *, sample: int = 20_000, seed: int = 0) -> CellMap:
+    """The stored map, made first where there is none of this sample and seed."""
+    path = find_map(index, sample, seed)
+    if path is None:
+        from auditor.search.layout import lay_out
+
+        path = save_map(index, lay_out(index, sample, seed))
+    return describe(index, path)
+
+
+def describe(index: Index, path: Path) -> CellMap:
+    """The stored map as a record: its clusters, most suspicious first, and the sampled cells."""
+    counts, sampled = count_clusters(index, path), sampled_cells(index, path)
+    cells = sampled["image"].astype(np.int64) * index.manifest.cells_per_image + sampled["cell"]
+    members = sampled["cluster"].astype(np.int64)
+    clusters = _clusters(index, path, counts, find_exemplars(index, cells, members))
+    return CellMap(
+        index=index.name,
+        sample=int(sampled["sample"][0]),
+        seed=int(sampled["seed"][0]),
+        alone=Rate(sum(each.cells for each in counts if not each.number), sum(each.cells for each in counts)),
+        clusters=tuple(sorted(clusters, key=lambda cluster: (-cluster.suspicion, cluster.number))),
+        sampled=cells,
+        points=np.stack([sampled["x"], sampled["y"]], axis=1),
+        members=members,
+    )
+
+
+def _clusters(
+    index: Index, path: Path, counts: tuple[ClusterCounts, ...], exemplars: dict[int, tuple[str, ...]]
+) -> list[Cluster]:
+    classes, predicted = _over_represented(index, path), count_predictions(index, path)
+    return [
+        Cluster(
+            number=each.number,
+            cells=each.cells,
+            images=each.images,
+            exemplars=exemplars[each.number],
+            classes=classes[each.number][:NAMED],
+            predicted=tuple(
+                PredictedShare(name, Rate(cells, each.cells))
+                for name, cells in predicted.get(each.number, [])[:NAMED]
+            ),
+            foreground=each.foreground,
+            position=each.position_lift(index.grid),
+            peak=each.peak,
+            peak_cells=each.peak_cells,
+        )
+        for each in counts
+        if each.number
+    ]
+
+
+def _over_represented(index: Index, path: Path) -> dict[int, tuple[ClassShare, ...]]:
+    """The classes of each cluster's images, tested over all clusters and classes together."""
+    images = images_of_clusters(index, path)
+    shares = class_shares(ImageClasses.of(index), list(images.values()))
+    return dict(zip(images, shares, strict=True))
+
+
+def report(index: Index, wish: Wish) -> Iterator[Answer | str]:
+    """On a page: the map that the index has; making one takes a minute and loads UMAP."""
+    if MAP not in index.manifest.derived:
+        yield f"The map is not on this page until there is one; make it with: audit map --index {index.name}"
+        return
+    path = index.path / MAP
+    made = index.query("SELECT sample, seed FROM read_parquet($map) LIMIT 1", {"map": str(path)})
+    words = (f"--{name}={values[0]}" for name, values in made.items())
+    yield Answer(describe(index, path), tuple(words))

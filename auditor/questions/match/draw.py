@@ -1,0 +1,138 @@
+"""Which cells of two images correspond."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from auditor.draw.cells import Grid
+from auditor.draw.colours import Dark, Faint, Paper, colour_of
+from auditor.draw.lettering import draw_disc, write, write_path
+from auditor.explain.crops import crop
+from auditor.grids import cell_box
+from auditor.questions.match.record import Match, Pair
+from auditor.report.text import share
+from auditor.report.views import Picture
+from auditor.store import Index
+
+_MARGIN = 28
+_IMAGE = 620  # pixels of each image
+_BETWEEN = 150  # pixels between them, where the lines cross
+_LEGEND_ACROSS = 4  # pairs in a row of the legend
+_SMOOTH = 2  # Pillow's lines are jagged: they are drawn this much larger and reduced
+_DISC_LIGHTNESS = 0.42  # darker than the lines, so that white numbers read
+
+
+def picture_match(index: Index, match: Match) -> Iterator[Picture]:
+    """Both images side by side."""
+    drawn = draw_match(crop(index, match.a), crop(index, match.b), match, index.grid)
+    words = ("match", Path(match.a).stem, Path(match.b).stem)
+    yield Picture(words, drawn, f"Corresponding cells of {match.a} and {match.b} (Figure 9)")
+
+
+DRAWINGS = {Match: picture_match}
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A pair as drawn: its number, its two ends in pixels, its strength from 0 to 1."""
+
+    number: int
+    a: tuple[float, float]
+    b: tuple[float, float]
+    strength: float
+
+
+def draw_match(a: Image.Image, b: Image.Image, match: Match, grid: Grid) -> Image.Image:
+    """Two crops side by side, the most similar cells joined; a stronger line, a higher cosine (Figure 9)."""
+    legend = _draw_match_legend(match, 2 * _IMAGE + _BETWEEN)
+    top = _MARGIN + 40
+    size = (2 * _IMAGE + _BETWEEN + 2 * _MARGIN, top + _IMAGE + _MARGIN + legend.height + _MARGIN)
+    drawn = Image.new("RGB", size, Paper)
+    draw = ImageDraw.Draw(drawn)
+    sides = (("A", a, match.a, _MARGIN), ("B", b, match.b, _MARGIN + _IMAGE + _BETWEEN))
+    for side, image, path, left in sides:
+        write(draw, (left, _MARGIN + 14), side, 24, 28)
+        write_path(draw, (left + 30, _MARGIN + 14), path, 20, _IMAGE - 30)
+        drawn.paste(image.convert("RGB").resize((_IMAGE, _IMAGE), Image.Resampling.BICUBIC), (left, top))
+    drawn.paste(legend, (_MARGIN, top + _IMAGE + _MARGIN))
+    links = _place_links(match, grid, (_MARGIN, top), (_MARGIN + _IMAGE + _BETWEEN, top))
+    overlay = _draw_links(links, drawn.size, _radius(grid))
+    return Image.alpha_composite(drawn.convert("RGBA"), overlay).convert("RGB")
+
+
+def _radius(grid: Grid) -> float:
+    """Of the numbers' discs: four of them fit in a cell of a coarse grid."""
+    return max(10.0, min(17.0, 0.24 * _IMAGE / max(grid)))
+
+
+def _place_links(match: Match, grid: Grid, a: tuple[int, int], b: tuple[int, int]) -> list[_Link]:
+    """Ends at the cells' centres, beside one another where several pairs share a cell."""
+    crowds = Counter(pair.a for pair in match.pairs), Counter(pair.b for pair in match.pairs)
+    placed: tuple[Counter[Grid], Counter[Grid]] = Counter(), Counter()
+    cosines = [pair.cosine for pair in match.pairs]
+    links = []
+    for number, pair in enumerate(match.pairs, start=1):
+        ends = []
+        for cell, corner, crowd, before in zip((pair.a, pair.b), (a, b), crowds, placed, strict=True):
+            ends.append(_place_end(cell, grid, corner, (before[cell], crowd[cell])))
+            before[cell] += 1
+        links.append(_Link(number, ends[0], ends[1], _strength(pair, cosines)))
+    return links
+
+
+def _place_end(
+    cell: Grid, grid: Grid, corner: tuple[int, int], order: tuple[int, int]
+) -> tuple[float, float]:
+    x0, y0, x1, y1 = cell_box(*cell, grid, _IMAGE)
+    place, crowd = order
+    across = 1 if crowd == 1 else 2 if crowd <= 4 else 3
+    row, col = divmod(place, across)
+    down = -(-crowd // across)
+    x = x0 + (x1 - x0) * (col + 1) / (across + 1) if across > 1 else (x0 + x1) / 2
+    y = y0 + (y1 - y0) * (row + 1) / (down + 1)
+    return corner[0] + x, corner[1] + y
+
+
+def _strength(pair: Pair, cosines: list[float]) -> float:
+    low, high = min(cosines), max(cosines)
+    return 1.0 if high == low else (pair.cosine - low) / (high - low)
+
+
+def _draw_links(links: list[_Link], size: tuple[int, int], radius: float) -> Image.Image:
+    """Weak lines first, so that strong ones lie on top; numbers over all lines."""
+    overlay = Image.new("RGBA", (size[0] * _SMOOTH, size[1] * _SMOOTH))
+    draw = ImageDraw.Draw(overlay)
+    for link in reversed(links):
+        alpha, width = round(130 + 120 * link.strength), (2 + 4 * link.strength) * _SMOOTH
+        ends = [(x * _SMOOTH, y * _SMOOTH) for x, y in (link.a, link.b)]
+        draw.line(ends, (*Dark, alpha // 2), round(width + 3 * _SMOOTH))
+        draw.line(ends, (*colour_of(link.number), alpha), round(width))
+    for link in reversed(links):
+        for x, y in (link.a, link.b):
+            draw_disc(draw, (x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, link.number, _DISC_LIGHTNESS)
+    return overlay.resize(size, Image.Resampling.LANCZOS)
+
+
+def _draw_match_legend(match: Match, width: int) -> Image.Image:
+    """Every pair with its cells, cosine and share, down then across."""
+    down = -(-len(match.pairs) // _LEGEND_ACROSS)
+    size = (width, 40 + 32 * down)
+    legend = Image.new("RGB", (size[0] * _SMOOTH, size[1] * _SMOOTH), Paper)
+    draw = ImageDraw.Draw(legend)
+    columns = "pair: cell in A to cell in B, cosine, share of it"
+    head = f"cosine of the two images {match.cosine:.3f}; {columns}"
+    write(draw, (0, 14 * _SMOOTH), head, 19 * _SMOOTH, legend.width, Faint)
+    for index, pair in enumerate(match.pairs):
+        col, row = divmod(index, down)
+        left, middle = col * legend.width / _LEGEND_ACROSS, (56 + 32 * row) * _SMOOTH
+        draw_disc(draw, (left + 14 * _SMOOTH, middle), 13 * _SMOOTH, index + 1, _DISC_LIGHTNESS)
+        part = share(pair.share / match.cosine) if match.cosine else "-"
+        text = f"{pair.a[0]},{pair.a[1]} to {pair.b[0]},{pair.b[1]}   {pair.cosine:.3f}   {part}%"
+        room = legend.width / _LEGEND_ACROSS - 40 * _SMOOTH
+        write(draw, (left + 36 * _SMOOTH, middle), text, 18 * _SMOOTH, room)
+    return legend.resize(size, Image.Resampling.LANCZOS)

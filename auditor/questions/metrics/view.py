@@ -1,0 +1,77 @@
+"""Rates of one or more indexes in a table, and what their readouts are worth (Tables 1 to 3, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from auditor.questions.metrics.record import Metrics, PresentMetrics
+from auditor.report.metric import Metric, metrics_of
+from auditor.report.tables import Column, Entry, Table, columns_of, metric_entry
+from auditor.report.text import NO_DATA, certify, plural
+from auditor.report.views import View
+
+
+def view_metrics(rows: Metrics | tuple[Metrics, ...]) -> View:
+    """Every metric that some index has data for; side by side with the readouts where there are several."""
+    rows = rows if isinstance(rows, tuple) else (rows,)
+    table = tabulate_metrics(rows)
+    if len(rows) == 1:
+        return View("Metrics", (table,), notes=(f"{rows[0].index}: {certify(rows[0].certificate)}",))
+    return View("Metrics", (table, tabulate_readouts(rows)))
+
+
+VIEWS = {Metrics: view_metrics}
+
+
+def tabulate_metrics(rows: Sequence[Metrics]) -> Table:
+    """One row per index, in percent; a column that no index has data for is left out."""
+    entries = [dict(_entries(row)) for row in rows]
+    kept = [metric for metric in _METRICS if any(row[metric.title].text != NO_DATA for row in entries)]
+    return Table(
+        "Metrics, in percent, with the counts behind them",
+        (Column("Index", is_number=False), *(Column(each.title, True, each.definition) for each in kept)),
+        tuple(
+            (Entry(row.index, row.backbone), *(shown[metric.title] for metric in kept))
+            for row, shown in zip(rows, entries, strict=True)
+        ),
+        tuple(_present_notes(rows)),
+        is_turnable=True,
+    )
+
+
+_METRICS: tuple[Metric, ...] = (*metrics_of(Metrics).values(), *metrics_of(PresentMetrics).values())
+
+
+def _entries(row: Metrics) -> Iterator[tuple[str, Entry]]:
+    """Every metric's entry by its title."""
+    for name, metric in metrics_of(Metrics).items():
+        yield metric.title, metric_entry(getattr(row, name), metric.unit)
+    for name, metric in metrics_of(PresentMetrics).items():
+        value = None if row.present is None else getattr(row.present, name)
+        yield metric.title, metric_entry(value, metric.unit)
+
+
+def tabulate_readouts(rows: Sequence[Metrics]) -> Table:
+    """Table 6: what the head of each index is, and how far its cells are from adding up to the image."""
+    columns = (
+        *columns_of("Index|Aggregation|Head|Verdict", "Pointwise error"),
+        *columns_of("Exact readout", "Exact error"),
+    )
+    return Table("Readouts", columns, tuple(_readout(row) for row in rows))
+
+
+def _readout(row: Metrics) -> tuple[Entry, ...]:
+    certificate = row.certificate
+    if certificate is None:
+        return (Entry(row.index), *[Entry(NO_DATA)] * 6)
+    errors = (certificate.pointwise_error, certificate.exact_error)
+    pointwise, exact = (Entry(NO_DATA if error is None else f"{error:.1e}") for error in errors)
+    words = [Entry(text) for text in (certificate.aggregation, certificate.head, certificate.verdict)]
+    return (Entry(row.index), *words, pointwise, Entry(certificate.exact_readout or NO_DATA), exact)
+
+
+def _present_notes(rows: Sequence[Metrics]) -> Iterator[str]:
+    for row in rows:
+        if row.present is not None:
+            classes = plural(row.present.classes, "class", "classes")
+            yield f"{row.index}: (present) is among the {classes} that its images are labelled with."

@@ -1,0 +1,1 @@
+"""Which cells of the dataset are most similar to this one?"""

@@ -1,0 +1,33 @@
+"""Retrieved cells as a table."""
+
+from __future__ import annotations
+
+from auditor.questions.similar.record import RankedHit, Similar
+from auditor.records import Hit
+from auditor.report.tables import Entry, Table, columns_of
+from auditor.report.text import NO_DATA
+from auditor.report.views import Rows, View
+
+_PLACES = {True: "foreground", False: "background", None: NO_DATA}
+
+
+def view_similar(similar: Similar) -> View:
+    """The hits, best first."""
+    cell = f"{similar.path}:{similar.row},{similar.col}"
+    columns = (*columns_of("Cell", "Cosine"), *columns_of("Image labelled|Cell predicted|Place", ""))
+    table = Table(f"Cells most similar to {cell}", columns, tuple(map(_row, similar.hits)))
+    ranked = [RankedHit(rank, hit) for rank, hit in enumerate(similar.hits, start=1)]
+    return View(f"Similar to {cell}", (table,), rows=Rows(RankedHit, ranked))
+
+
+VIEWS = {Similar: view_similar}
+
+
+def _row(hit: Hit) -> tuple[Entry, ...]:
+    return (
+        Entry(f"{hit.path}:{hit.row},{hit.col}"),
+        Entry(f"{hit.cosine:.4f}"),
+        Entry(hit.label or NO_DATA),
+        Entry(hit.predicted or NO_DATA),
+        Entry(_PLACES[hit.foreground]),
+    )

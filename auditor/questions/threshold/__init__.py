@@ -1,0 +1,1 @@
+"""What does keeping only confident cells cost, and what does it buy? (A.3, Figures 5 and 6)"""

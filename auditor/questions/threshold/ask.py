@@ -1,0 +1,239 @@
+"""Keeping only the cells that some score is sure of: Loc. and BG Act. over the threshold (A.3, Figures 5, 6).
+
+Four scores of a cell: its largest softmax probability; 1 - H(p) / log K; and the cosine of its feature, and
+of its class scores, with the prototype of the class that it predicts. A prototype is the mean of the
+unit-length vectors of a class's correct foreground cells, in images that are not evaluated. (The paper leaves
+open whether one prototype serves all classes; here each class has its own.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import BackboneError, DatasetError, IndexMismatch
+from auditor.measure.counts import CLASSES, IMAGE_CELLS, PAIR_CELLS, Counts, Target, require_head
+from auditor.measure.scores import require_scores
+from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresholds
+from auditor.records import Rate
+from auditor.report.page_parts import Answer, Wish
+from auditor.store import Index
+from auditor.store.kin import require_same_features
+
+TAUS = np.arange(41) / 40
+PARTS = 5  # one part of the images gives the prototypes, the others are evaluated
+
+Ids = NDArray[np.int64]
+Values = NDArray[np.float32]
+Space = Callable[[Index], Callable[[int], Values]]
+"""For an index, the vectors (H * W, D) of an image's cells."""
+
+SPACES: Mapping[CellScore, Space] = {
+    "feature_fg": lambda index: lambda image: index.features(image).reshape(-1, index.manifest.dim),
+    "logit_fg": lambda index: require_scores(index).cells,
+}
+
+FOREGROUND = (
+    IMAGE_CELLS
+    + "SELECT image, cell, top1, list_contains(here, top1) AS hit FROM evaluated "
+    + "WHERE variant = 0 AND len(here) > 0 ORDER BY image, cell"
+)
+BACKGROUND = (
+    PAIR_CELLS
+    + "SELECT image, class, cell, hit FROM seen WHERE variant = 0 AND bg ORDER BY image, class, cell"
+)
+SHOWN = (
+    "SELECT image, cell, top1, top5_p[1] AS p, entropy FROM cells JOIN images ON images.id = image "
+    "WHERE usable AND variant = 0 ORDER BY image, cell"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """The images (ids) of `calibration` that give prototypes, and those of the index that are evaluated."""
+
+    name: str
+    calibration: Index
+    given: Ids
+    evaluated: Ids
+
+
+def threshold(index: Index, *, calibration: Index | str | None = None, target: Target = "all") -> Thresholds:
+    """The curve of every score. `calibration` is an index, a split, or by default a fifth of the images.
+
+    Class scores come from the head's matrix: where it is not affine there is no logit prototype, and a note.
+    """
+    require_head(index)
+    division = _divide(index, calibration)
+    learnt = _foreground(division.calibration, division.given, target)
+    shown = _shown(index, division.evaluated)
+    scores, notes = _score_cells(index, division, learnt, shown)
+    foreground = _foreground(index, division.evaluated, target)
+    background = _only(index.query(BACKGROUND.format(classes=CLASSES[target])), division.evaluated)
+    if not len(foreground["image"]):
+        raise DatasetError(
+            f"nothing is annotated in the evaluated images of {index.name}; index boxes or masks"
+        )
+    known = np.unique(learnt["top1"][learnt["hit"]])
+    return Thresholds(
+        index=index.name,
+        calibration=division.name,
+        calibration_images=len(division.given),
+        images=len(division.evaluated),
+        classes=len(index.manifest.classes),
+        prototypes=len(known),
+        unknown_cells=int((~np.isin(shown["top1"], known)).sum()),
+        points=tuple(
+            ThresholdPoint(score, float(tau), loc, bg_act)
+            for score, values in scores.items()
+            for tau, loc, bg_act in zip(
+                TAUS, _loc(foreground, values), _bg_act(background, values), strict=True
+            )
+        ),
+        notes=notes,
+    )
+
+
+def report(index: Index, wish: Wish) -> Iterator[Answer]:
+    """On a page: Figures 5 and 6."""
+    if not len(index.query("SELECT 1 FROM cells WHERE foreground LIMIT 1")["1"]):
+        raise DatasetError(f"nothing is annotated in {index.name}; index boxes or masks")
+    yield Answer(threshold(index))
+
+
+# ------------------------------------------------------------------------------------- who gives prototypes
+
+
+def has_split(index: Index, name: str) -> bool:
+    """Whether the dataset puts some image into a split of this name."""
+    return bool(len(index.query("SELECT 1 FROM images WHERE split = ? LIMIT 1", [name])["1"]))
+
+
+def _divide(index: Index, calibration: Index | str | None) -> Division:
+    images = index.query("SELECT id, hash, split FROM images WHERE usable ORDER BY id")
+    if isinstance(calibration, Index):
+        division = _beside(index, calibration, images)
+    else:
+        given = _in_part(images) if calibration is None else images["split"] == calibration
+        given = np.ma.filled(given, False)
+        name = f"a {PARTS}th of the images, by content" if calibration is None else f"split {calibration}"
+        division = Division(name, index, images["id"][given], images["id"][~given])
+    if not len(division.given) or not len(division.evaluated):
+        raise DatasetError(
+            f"{division.name} of {index.name} leaves {len(division.given)} images for the prototypes and "
+            f"{len(division.evaluated)} to evaluate; name another split or index with --calibration"
+        )
+    return division
+
+
+def _in_part(images: Counts) -> NDArray[np.bool_]:
+    """Copies of an image fall on the same side; other digits than a probe's folds are drawn by."""
+    return np.array([int(digest[8:16], 16) % PARTS == 0 for digest in images["hash"]], dtype=np.bool_)
+
+
+def _beside(index: Index, other: Index, images: Counts) -> Division:
+    """Prototypes from another index, less the images that both hold."""
+    require_same_features(index, other)
+    if index.manifest.head.sha256 != other.manifest.head.sha256:
+        raise IndexMismatch(
+            f"{index.name} and {other.name} have different heads, so their class scores cannot be compared; "
+            "use a split of one index"
+        )
+    theirs = other.query("SELECT id, hash FROM images WHERE usable ORDER BY id")
+    own = ~np.isin(theirs["hash"].astype(str), images["hash"].astype(str))
+    return Division(f"index {other.name}", other, theirs["id"][own], images["id"])
+
+
+# ------------------------------------------------------------------------------------- scores of cells
+
+
+def _score_cells(
+    index: Index, division: Division, learnt: Counts, shown: Counts
+) -> tuple[dict[CellScore, Values], tuple[str, ...]]:
+    """Scores (images, cells) by image id, and what could not be computed."""
+    entropy = 1 - shown["entropy"] / np.log(max(len(index.manifest.classes), 2))
+    scores: dict[CellScore, Values] = {
+        "max_softmax": _table(index, shown, shown["p"]),
+        "confidence": _table(index, shown, entropy),
+    }
+    notes = []
+    for score, space in SPACES.items():
+        try:
+            prototypes = _learn(space(division.calibration), learnt, len(index.manifest.classes))
+            scores[score] = _compare(index, space(index), prototypes, shown)
+        except BackboneError as error:
+            notes.append(f"no curve of {score}: {error}")
+    return scores, tuple(notes)
+
+
+def _learn(vectors: Callable[[int], Values], learnt: Counts, classes: int) -> Values:
+    """Prototypes (K, D) of unit length, zeros for a class without a correct foreground cell."""
+    sums: dict[int, Values] = {}
+    images, cells, labels = (learnt[name][learnt["hit"]] for name in ("image", "cell", "top1"))
+    if not len(images):
+        raise DatasetError("no foreground cell of the calibration images is predicted correctly; give others")
+    for image in np.unique(images):
+        units = _unit(vectors(int(image)))
+        own = images == image
+        for cell, label in zip(cells[own].tolist(), labels[own].tolist(), strict=True):
+            sums[label] = sums.get(label, 0) + units[cell]
+    prototypes = np.zeros((classes, len(next(iter(sums.values())))), np.float32)
+    for label, total in sums.items():
+        prototypes[label] = total
+    return _unit(prototypes)
+
+
+def _compare(index: Index, vectors: Callable[[int], Values], prototypes: Values, shown: Counts) -> Values:
+    """Cosines of every evaluated cell with the prototype of its class; 0 where that has none."""
+    found = np.zeros(len(shown["image"]), np.float32)
+    ends = np.flatnonzero(np.diff(shown["image"])) + 1
+    for rows in np.split(np.arange(len(found)), ends):
+        units = _unit(vectors(int(shown["image"][rows[0]])))
+        found[rows] = (units * prototypes[shown["top1"][rows]]).sum(axis=1)
+    return _table(index, shown, found)
+
+
+def _table(index: Index, shown: Counts, values: NDArray[np.floating]) -> Values:
+    """Values of the shown cells as (images, cells), 0 for images that are not evaluated."""
+    table = np.zeros((index.manifest.images, index.manifest.cells_per_image), np.float32)
+    table[shown["image"], shown["cell"]] = values
+    return table
+
+
+def _unit(vectors: Values) -> Values:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+
+# ------------------------------------------------------------------------------------- rates over tau
+
+
+def _shown(index: Index, images: Ids) -> Counts:
+    return _only(index.query(SHOWN), images)
+
+
+def _foreground(index: Index, images: Ids, target: Target) -> Counts:
+    return _only(index.query(FOREGROUND.format(classes=CLASSES[target])), images)
+
+
+def _only(rows: Counts, images: Ids) -> Counts:
+    kept = np.isin(rows["image"], images)
+    return {name: np.ma.getdata(column)[kept] for name, column in rows.items()}
+
+
+def _loc(foreground: Counts, values: Values) -> list[Rate]:
+    """A foreground cell is correct where it is kept and shows a class that it holds."""
+    scores = values[foreground["image"], foreground["cell"]][foreground["hit"]]
+    return [Rate(int((scores > tau).sum()), len(foreground["image"])) for tau in TAUS]
+
+
+def _bg_act(background: Counts, values: Values) -> list[Rate]:
+    """A pair is active while its best background cell that shows the class is kept."""
+    pairs, pair = np.unique(np.stack([background["image"], background["class"]]), axis=1, return_inverse=True)
+    hit = background["hit"]
+    best = np.full(pairs.shape[1], -np.inf)
+    np.maximum.at(best, pair.ravel()[hit], values[background["image"], background["cell"]][hit])
+    return [Rate(int((best > tau).sum()), len(best)) for tau in TAUS]

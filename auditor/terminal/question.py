@@ -1,0 +1,115 @@
+"""One decorator that makes a question a command: it opens the index, asks, and shows what came back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from auditor.terminal.options import AsJson, IndexName, PictureFile, TableFile, open_index
+from auditor.terminal.progress import Bar
+from auditor.terminal.show import save_pictures, show
+
+Command = Callable[..., None]
+Indexes = Annotated[
+    list[str] | None, typer.Option("--index", "-i", metavar="NAME", help="Repeatable: one row per index.")
+]
+_ADDED: Mapping[str, tuple[Any, Any]] = {
+    "out": (PictureFile, None),
+    "index": (IndexName, None),
+    "json": (AsJson, False),
+    "table": (TableFile, None),
+}
+
+
+def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callable[..., Any]], Command]:
+    """The decorator of a function `(index, ...options) -> record`, or a generator of records.
+
+    The command has the function's own options and --index, --json, --table, and with `draws` --out for the
+    pictures of the record's `draw.py`. A parameter named `watch` is given a progress bar. `index` is another
+    option than --index to name the index by; with `Indexes` the function is asked once for each, and its
+    records are shown together.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        options = _options(function)
+
+        def command(**given: Any) -> None:
+            added = {name: given.pop(name) for name in _ADDED if name in given}
+            if index is Indexes:
+                _show_together(function, added, given)
+                return
+            with open_index(added["index"]) as opened:
+                answer = _ask(function, opened, given, quiet=added["json"])
+                for record in answer if isinstance(answer, Iterator) else (answer,):
+                    show(record, as_json=added["json"], table=added["table"])
+                    if draws:
+                        _save(opened, record, added["out"], given, quiet=added["json"])
+
+        names = {"index": (index, None)}
+        extra = {name: names.get(name, option) for name, option in _ADDED.items() if draws or name != "out"}
+        for name, (kind, default) in extra.items():
+            options.append(_parameter(name, kind, default))
+        return _describe(command, function, options)
+
+    return decorate
+
+
+def _ask(function: Callable[..., Any], index: Any, given: Mapping[str, Any], *, quiet: bool) -> Any:
+    if "watch" not in inspect.signature(function).parameters:
+        return function(index, **given)
+    with Bar(quiet=quiet) as watch:
+        return function(index, **given, watch=watch)
+
+
+def _show_together(function: Callable[..., Any], added: dict[str, Any], given: dict[str, Any]) -> None:
+    names: Sequence[str | None] = added["index"] or [None]
+    records = []
+    for name in names:
+        with open_index(name) as opened:
+            records.append(function(opened, **given))
+    show(tuple(records), as_json=added["json"], table=added["table"])
+
+
+def _save(index: Any, record: Any, out: Path | None, given: Mapping[str, Any], *, quiet: bool) -> None:
+    from auditor.report.views import pictures_of
+
+    wanted = (
+        picture
+        for picture in pictures_of(index, record)
+        if picture.only_with is None or given[picture.only_with]
+    )
+    save_pictures(wanted, index.name, out, quiet=quiet)
+
+
+def _options(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The function's own options; its index and its watch are no options."""
+    _, *parameters = inspect.signature(function).parameters.values()
+    scope = getattr(function, "__globals__", {})
+    return [
+        _parameter(each.name, _kind(each.annotation, scope), each.default)
+        for each in parameters
+        if each.name != "watch"
+    ]
+
+
+def _kind(annotation: Any, scope: dict[str, Any]) -> Any:
+    """An option's annotation; evaluated here, since those of index and record are not to be imported."""
+    return eval(annotation, scope) if isinstance(annotation, str) else annotation
+
+
+def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _describe(command: Command, function: Callable[..., Any], options: list[inspect.Parameter]) -> Command:
+    """The command as the command line reads it: name, help and options."""
+    described: Any = command
+    described.__name__ = function.__name__.rstrip("_")
+    described.__doc__ = function.__doc__
+    described.__signature__ = inspect.Signature(options)
+    described.__annotations__ = {option.name: option.annotation for option in options}
+    return command

@@ -1,0 +1,71 @@
+"""What every command does with an answer: print it as a view or as JSON, write its table and its pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.terminal.options import REPORTS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from auditor.report.views import Picture, View
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    return Console()
+
+
+def say(text: str) -> None:
+    """A line on standard output, never broken and never obeyed."""
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(answer: Any, *, as_json: bool = False, table: Path | None = None, view: View | None = None) -> None:
+    """Print an answer as its view or as JSON, and write its rows to a file where one is asked for."""
+    from auditor.report.write import as_json as to_json
+    from auditor.report.write import write_table
+
+    if table is not None:
+        write_table(answer, table)
+    if as_json:
+        sys.stdout.write(to_json(answer) + "\n")
+        return
+    from auditor.report.views import view_of
+    from auditor.terminal.console import print_view
+
+    print_view(view or view_of(answer), console())
+    if table is not None:
+        say(f"table: {table}")
+
+
+def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None, *, quiet: bool) -> None:
+    """Write pictures as PNG, those of one name below one another, and say where they are.
+
+    They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
+    and further names of one answer beside it, with their last word added.
+    """
+    from auditor.draw.grids import save, stack
+
+    for count, (words, group) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
+        path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(stack([picture.image for picture in group]), path)
+        if not quiet:
+            say(f"picture: {path}")
+
+
+def _path(index: str, words: tuple[str, ...]) -> Path:
+    stem = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in word) for word in words)
+    return REPORTS / index / f"{stem[-120:]}.png"
+
+
+def _beside(path: Path, word: str) -> Path:
+    return path.with_stem(f"{path.stem}-{word}")
