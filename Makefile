@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AUDIT := ../$(BIN)/audit
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check docs lock clean
 
 demo: $(READY)
 	mkdir -p .demo
@@ -35,6 +35,9 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+docs: $(READY)  # docs/metrics.md, from the records
+	$(BIN)/python docs/generate_metrics.py
 
 lock:  # refresh requirements.lock from what pyproject.toml admits today
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
