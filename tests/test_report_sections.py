@@ -54,7 +54,9 @@ def page_of(path: Path, *, patches: tuple[str, ...] = (), is_live: bool = False)
 
 
 def kinds(page: Page) -> list[type]:
-    return [type(s.record[0] if isinstance(s.record, tuple) else s.record) for s in page.sections]
+    """The records of the paper's questions, in the page's order; other questions may stand between them."""
+    shown = [type(s.record[0] if isinstance(s.record, tuple) else s.record) for s in page.sections]
+    return [kind for kind in shown if kind in LIVE]
 
 
 def draw_places(index: Index) -> None:
