@@ -60,6 +60,7 @@ class Question:
 
 QUESTIONS = (
     Question("metrics", "Metrics", ASK),
+    Question("confusion", "Confusion", ASK),
     Question("grid", "Prediction grids", LOOK),
     Question("context", "Context dependence", ASK),
     Question("occlude", "One image occluded and inpainted", LOOK, needs_model=True),

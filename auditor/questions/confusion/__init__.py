@@ -1,0 +1,1 @@
+"""Which classes are taken for which, and do the cells agree?"""
