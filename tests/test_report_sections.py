@@ -174,8 +174,8 @@ def counts(record: object) -> Iterator[tuple[int, int]]:
 def test_the_page_shows_the_counts_of_the_json(
     kind: type, live: Page, shown: Sections, audit: Callable[..., str]
 ) -> None:
-    number = LIVE.index(kind)
-    record = json.loads(audit(*shlex.split(sections(live)[number].command)[1:], "--json"))
+    number = [kind_of(section) for section in live.sections].index(kind)
+    record = json.loads(audit(*shlex.split(live.sections[number].command)[1:], "--json"))
     expected = {f"{hits}/{total}" for hits, total in counts(record) if total}
     assert len(expected) > 3
     words = set(shown.texts[number].replace(",", "").split())
