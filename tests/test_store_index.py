@@ -22,7 +22,7 @@ from auditor.store import (
     write_staged,
 )
 from auditor.store.columns import Ragged, read_parquet, write_parquet
-from auditor.store.manifest import write_manifest
+from auditor.store.manifest import _checksum, write_manifest
 from indexes import FakeImage, arrays, cell_columns, image_columns, make_index, manifest, random_images, shard
 
 
@@ -91,6 +91,36 @@ def test_another_schema_and_a_changed_digit_are_told_apart(tmp_path: Path) -> No
         Index.open(path)
     with pytest.raises(IndexMissing, match="audit index"):
         Index.open(tmp_path / "nothing")
+
+
+def test_an_older_manifest_takes_what_is_new_from_its_defaults(tmp_path: Path) -> None:
+    path = make_index(tmp_path / "index", random_images(2, 3))
+    content = json.loads((path / "index.json").read_text())
+    del content["checksum"], content["dataset"]["is_synthetic"]
+    (path / "index.json").write_text(json.dumps({"checksum": _checksum(content), **content}))
+    assert read_manifest(path).dataset.is_synthetic is None
+
+
+def test_what_every_answer_must_say_of_the_network() -> None:
+    described = manifest()
+    assert described.caveats == ()
+    random = replace(described.backbone, weights="random:3", weights_sha256="random:3")
+    (caveat,) = replace(described, backbone=random).caveats
+    assert caveat.startswith("random weights (seed 3): ")
+    demo = replace(described, backbone=replace(described.backbone, name="symbols", weights="package"))
+    assert demo.caveats == ("the demo's network, which knows 20 drawn shapes",)
+    (caveat,) = replace(demo, dataset=replace(demo.dataset, is_synthetic=False)).caveats
+    assert caveat.endswith("20 drawn shapes, on images that audit synth did not make")
+
+
+def test_cells_without_content_are_known(tmp_path: Path, images: list[FakeImage]) -> None:
+    for row, col in ((0, 2), (2, 1)):
+        images[3].features[row, col], images[3].norms[row, col] = 0, 0
+    with Index.open(make_index(tmp_path / "index", images)) as index:
+        broken = [number for number, image in enumerate(images) if image.status != "ok"]
+        empty = {27 + 2, 27 + 7} | {9 * number + cell for number in broken for cell in range(9)}
+        assert set(np.flatnonzero(index.is_empty(np.arange(108))).tolist()) == empty
+        assert index.is_empty(np.array([34, 0, 29, 0])).tolist() == [True, False, True, False]
 
 
 def test_features_norms_pooled_and_vectors_by_id(tmp_path: Path, images: list[FakeImage]) -> None:

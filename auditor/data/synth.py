@@ -62,6 +62,18 @@ def read_recipe(folder: Path) -> tuple[Recipe, int]:
         ) from error
 
 
+def is_synthetic(folder: Path) -> bool:
+    """Whether `audit synth` made the images of this folder: its recipe lies there, or beside images/."""
+    places = [folder, *([folder.resolve().parent] if folder.resolve().name == "images" else [])]
+    for place in places:
+        try:
+            read_recipe(place)
+        except (DatasetError, OSError):
+            continue
+        return True
+    return False
+
+
 def _claim(folder: Path, recipe: Recipe, images: int) -> None:
     """Store the recipe, or make sure that the folder's scenes are of this one."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from auditor.data.load import Loaded
+from auditor.data.synth import is_synthetic
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
 from auditor.files import digest
 from auditor.indexing.matching import ClassMatch, fixed_label, match_classes
@@ -215,6 +216,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             dataset.classes,
             dataset.min_area,
             (*dataset.notes, *plan.notes),
+            is_synthetic(dataset.root),
         ),
         backbone=BackboneFacts(
             _absolute(request.backbone) or request.backbone,

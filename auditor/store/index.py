@@ -86,15 +86,23 @@ class Index:
 
     def vectors(self, cells: NDArray[np.integer]) -> NDArray[np.float32]:
         """Unit vectors (n, C) of cell ids."""
+        return _unit(self._gather("features.npy", cells, (self.manifest.dim,)))
+
+    def is_empty(self, cells: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which of these cell ids (n,) have no content: a feature of zeros, which is similar to nothing."""
+        return np.equal(self._gather("norms.npy", cells, ()), 0)
+
+    def _gather(self, file: str, cells: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """What a file of the shards says of each cell id, (n, *shape)."""
         images, inside = np.divmod(np.asarray(cells, dtype=np.int64), self.manifest.cells_per_image)
         shards = np.searchsorted(self._firsts, images, side="right") - 1
-        vectors = np.empty((len(images), self.manifest.dim), dtype=np.float32)
+        values = np.empty((len(images), *shape), dtype=np.float32)
         for shard in np.unique(shards):
             chosen = shards == shard
-            array = self._array(int(shard), "features.npy")
-            rows = array.reshape(len(array), -1, self.manifest.dim)
-            vectors[chosen] = rows[images[chosen] - self._firsts[shard], inside[chosen]]
-        return _unit(vectors)
+            array = self._array(int(shard), file)
+            rows = array.reshape(len(array), -1, *shape)
+            values[chosen] = rows[images[chosen] - self._firsts[shard], inside[chosen]]
+        return values
 
     def image(self, path: str) -> int:
         """Id of an image by its path or by an ending that only its path has; CellError with close matches."""

@@ -22,7 +22,10 @@ HeadName = Literal["own", "text", "probe", "none"]
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """Where the images came from; `classes` are the dataset's own."""
+    """Where the images came from; `classes` are the dataset's own.
+
+    `is_synthetic`: whether `audit synth` made them, None in an index that is older than the question.
+    """
 
     root: str
     kind: str
@@ -30,6 +33,7 @@ class DatasetFacts:
     classes: tuple[ClassName, ...] = ()
     min_area: float = 0.0
     notes: tuple[str, ...] = ()
+    is_synthetic: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,20 @@ class Manifest:
         return self.grid[0] * self.grid[1]
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        """What every answer of this index must say of its network: () for a trained one of the user's."""
+        found = []
+        weights = self.backbone.weights_sha256 or ""
+        if weights.startswith("random:"):
+            seed = weights.removeprefix("random:")
+            found.append(f"random weights (seed {seed}): what a metric says of it is the metric's zero")
+        elif (self.backbone.name, self.backbone.weights) == ("symbols", "package"):
+            elsewhere = self.dataset.is_synthetic is False
+            where = ", on images that audit synth did not make" if elsewhere else ""
+            found.append(f"the demo's network, which knows 20 drawn shapes{where}")
+        return tuple(found)
+
+    @property
     def fingerprint(self) -> str:
         """A digest of all that the derived files are made from."""
         content = self.grid, self.dim, self.removed, self.shards, self.classes
@@ -189,7 +207,8 @@ def _decode(kind: Any, value: Any) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
-        return kind(**{f.name: _decode(hints[f.name], value[f.name]) for f in fields(kind)})
+        known = (f for f in fields(kind) if f.name in value)  # an older index lacks what was added since
+        return kind(**{f.name: _decode(hints[f.name], value[f.name]) for f in known})
     if origin is UnionType:
         present = next(argument for argument in arguments if argument is not NoneType)
         return None if value is None else _decode(present, value)
