@@ -39,17 +39,17 @@ def index(
 ) -> Index:
     """Index a folder of images, or continue, and open the result: what `audit index` does.
 
-    `options` are the fields of `auditor.indexing.plan.Request`: backbone, annotations, head, size, fill ...
+    `options` are the fields of `auditor.indexing.request.Request`: backbone, annotations, head, size ...
     `to` is the index's folder, indexes/DATASET-BACKBONE when not given; `watch` is told of the progress.
     """
-    from auditor.indexing.build import build_index
-    from auditor.indexing.plan import Request, default_name
+    from auditor.indexing.request import Request
+    from auditor.indexing.start import INDEXES, build_index
     from auditor.records.watch import Silence
 
     request = Request(dataset=Path(dataset), **options)
-    folder = Path("indexes", default_name(request)) if to is None else Path(to)
-    build_index(folder, request, watch or Silence())
-    return open(folder)
+    path = None if to is None else Path(to)
+    built = build_index(request, watch or Silence(), path=path)
+    return open(path or INDEXES / built.name)
 
 
 def columns(record: Any, to: Literal["lists", "arrow", "pandas"] = "lists") -> Any:

@@ -25,8 +25,8 @@ import typer
 from auditor.data.scenes import Recipe as SceneRecipe
 from auditor.data.synth import write_scenes
 from auditor.errors import BackboneError
-from auditor.indexing.build import build_index
-from auditor.indexing.plan import Request
+from auditor.indexing.request import Request
+from auditor.indexing.start import build_index
 from auditor.indexing.train_probe import probe
 from auditor.models.backbone import Backbone
 from auditor.models.weights import load_backbone
@@ -85,7 +85,7 @@ File = Annotated[Path, typer.Option(exists=True)]
 def build(name: str, request: Request) -> Path:
     """Build or continue the index of a row."""
     with Bar() as bar:
-        build_index(INDEXES / name, request, bar)
+        build_index(request, bar, path=INDEXES / name)
     return INDEXES / name
 
 

@@ -25,8 +25,9 @@ from auditor.data.read import read_dataset
 from auditor.errors import IndexDamaged, IndexMismatch
 from auditor.indexing.extract import Extractor
 from auditor.indexing.matching import fixed_label, match_classes
-from auditor.indexing.plan import Request
+from auditor.indexing.request import Request
 from auditor.indexing.score import score_grid
+from auditor.indexing.start import build_index
 from auditor.models.head_files import load_head
 from auditor.models.heads import OwnHead, dense_scores
 from auditor.models.weights import load_backbone
@@ -270,7 +271,7 @@ def _build(path: Path, dataset: Path, head: str) -> None:
         head=head,
         batch=2,
     )  # type: ignore[arg-type]
-    building.build_index(path, request, Bar(quiet=True))
+    build_index(request, Bar(quiet=True), path=path)
 
 
 @pytest.mark.parametrize("head", ["own", "probe"])

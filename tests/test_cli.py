@@ -51,8 +51,8 @@ def test_exit_codes_and_sentences(words: list[str], code: int, said: str, demo: 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     script = (
         "import signal, os\n"
-        "import auditor.indexing.build as building\n"
-        "building.read_dataset = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import auditor.indexing.start as start\n"
+        "start.read_dataset = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         "import sys; sys.argv = ['audit', 'index', '.']\n"
         "from auditor.cli import main; main()\n"
     )

@@ -59,7 +59,11 @@ def test_every_row_of_the_paper_is_there() -> None:
 def test_real_architecture(name: str) -> None:
     spec = CATALOG[name]
     size = 112 if name == "symbols" else 224
-    model = find_source(spec).build(size, spec.model_args, None)
+    classes = {"num_classes": 20} if name == "symbols" else {}
+    model = find_source(spec).build(size, {**spec.model_args, **classes}, None)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    longer = (37**2 - 16**2) * 768 if name == "dinov2" else 0  # positions of its own 518 pixels
+    assert spec.parameters == count + longer
     images = zoo.draw_images(size, count=2)
     zoo.randomise(getattr(model, "visual", model), images)
     backbone = assemble(spec, model, Preprocess(crop=size), weights_sha256="random")

@@ -15,7 +15,7 @@ from auditor.terminal.progress import Bar
 from auditor.terminal.show import show
 
 if TYPE_CHECKING:
-    from auditor.indexing.plan import HeadChoice
+    from auditor.indexing.request import HeadChoice
 
 DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
 Triple = Annotated[
@@ -26,11 +26,14 @@ Triple = Annotated[
 def index(
     dataset: DataFolder,
     backbone: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--backbone", "-b", help="Short name (audit models), timm/NAME, open_clip/NAME:TAG or a file."
+            "--backbone",
+            "-b",
+            help="Short name (audit models), timm/NAME, open_clip/NAME:TAG or a file; "
+            "scenes by audit synth need none.",
         ),
-    ] = "symbols",
+    ] = None,
     annotations: Annotated[
         Path | None, typer.Option("--annotations", "-a", help="Boxes, masks or labels that lie elsewhere.")
     ] = None,
@@ -41,9 +44,12 @@ def index(
         str,
         typer.Option(
             metavar="auto|own|text|probe|none|FILE",
-            help="auto: the model's own, else a probe, else none. FILE: a probe from heads/ of an index.",
+            help="auto: the model's own, else a probe, else none. FILE: a probe, or weight and bias.",
         ),
     ] = "auto",
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names of a head in a file, one a line.")
+    ] = None,
     readout: Annotated[
         Literal["pointwise", "exact"], typer.Option(help="How the head is applied to cells.")
     ] = "pointwise",
@@ -79,8 +85,8 @@ def index(
 
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
-    from auditor.indexing.build import build_index
-    from auditor.indexing.plan import Request, default_name
+    from auditor.indexing.request import Request
+    from auditor.indexing.start import build_index
 
     chosen = _head(head)
     request = Request(
@@ -88,11 +94,10 @@ def index(
         model_args=pairs(model_arg), size=size, mean=_triple(mean), std=_triple(std),
         interpolation=interpolation, preprocess=preprocess, head=chosen,
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
-        device=device, precision=precision, batch=batch, workers=workers,
+        device=device, precision=precision, batch=batch, workers=workers, classes=classes,
     )  # fmt: skip
-    path = INDEXES / (name or default_name(request))
     with Bar(quiet=json) as bar:
-        summary = build_index(path, request, bar)
+        summary = build_index(request, bar, path=INDEXES / name if name else None, folder=INDEXES)
     show((summary,), as_json=json, view=view_indexes((summary,)))
 
 
@@ -112,12 +117,13 @@ def _triple(text: str | None) -> tuple[float, float, float] | None:
 
 def _head(text: str) -> HeadChoice | Path:
     """A head by its name, or the file that holds one."""
-    from auditor.indexing.plan import HEADS
+    from auditor.indexing.request import HEAD_FILES, HEADS
 
     if (found := next((name for name in HEADS if name == text), None)) is not None:
         return found
-    if text.endswith(".safetensors"):
+    if text.endswith(HEAD_FILES):
         return Path(text)
+    files = " or ".join(HEAD_FILES)
     raise typer.BadParameter(
-        f"{text!r} is neither {', '.join(HEADS)} nor a .safetensors file", param_hint="--head"
+        f"{text!r} is neither {', '.join(HEADS)} nor a {files} file", param_hint="--head"
     )

@@ -114,7 +114,7 @@ def view_backbones(rows: Sequence[BackboneRow]) -> View:
     from auditor.report.views import View
 
     columns = (
-        *columns_of("Name|Library and model", "Grid|Dim"),
+        *columns_of("Name|Library and model", "Grid|Dim|Size"),
         *columns_of("Aggregation|Readout|Note", ""),
     )
     return View("Backbones", (Table("Backbones", columns, tuple(map(_backbone, rows))),))
@@ -122,8 +122,9 @@ def view_backbones(rows: Sequence[BackboneRow]) -> View:
 
 def _backbone(row: BackboneRow) -> tuple[Entry, ...]:
     from auditor.report.tables import Entry
+    from auditor.report.text import size
 
-    grid = f"{row.grid[0]}x{row.grid[1]}"
+    numbers = (f"{row.grid[0]}x{row.grid[1]}", str(row.dim), size(4 * row.parameters))
     model = f"{row.library}/{row.model}"
-    texts = (row.name, model, grid, str(row.dim), row.aggregation, row.readout, row.note)
+    texts = (row.name, model, *numbers, row.aggregation, row.readout, row.note)
     return tuple(map(Entry, texts))

@@ -58,16 +58,21 @@ class Source:
 
 def list_source(root: Path, annotations: Path | None, notes: Notes) -> Source:
     """List the images and the annotations, which may be one file or a folder; DatasetError if absent."""
-    if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder; name the folder that holds the images")
+    check_places(root, annotations)
     files = list_files(root, notes)
     if annotations is None:
         return Source(files)
     if annotations.is_dir():
         return Source(files, list_files(annotations, Notes()))
-    if annotations.is_file():
-        return Source(files, Files(annotations.parent, (), (annotations.name,)))
-    raise DatasetError(f"annotations {annotations} do not exist; name a file or a folder that does")
+    return Source(files, Files(annotations.parent, (), (annotations.name,)))
+
+
+def check_places(root: Path, annotations: Path | None) -> None:
+    """DatasetError where the images' folder or their annotations are not there."""
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder; name the folder that holds the images")
+    if annotations is not None and not annotations.is_dir() and not annotations.is_file():
+        raise DatasetError(f"annotations {annotations} do not exist; name a file or a folder that does")
 
 
 def list_files(root: Path, notes: Notes) -> Files:

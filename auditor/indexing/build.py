@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from auditor.data.load import Loaded, load_ahead
-from auditor.data.read import read_dataset
 from auditor.indexing.extract import Extractor
 from auditor.indexing.head import find_head, train_head
-from auditor.indexing.plan import Plan, Request, check_same, make_manifest, make_plan
+from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan
+from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.score import score_grid
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
@@ -45,12 +45,10 @@ class Task:
     samples: Sequence[Sample]
 
 
-def build_index(path: Path, request: Request, watch: Watch) -> IndexSummary:
-    """Build the index at `path`, or continue it: new images are added, vanished ones marked as removed."""
-    dataset = read_dataset(
-        request.dataset, request.annotations, limit=request.limit, sample=request.sample, seed=request.seed
-    )
+def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> IndexSummary:
+    """Build the index of a dataset at `path`, or continue it."""
     backbone = load_request(request)
+    watch.advance(1)
     plan = make_plan(dataset, backbone, request)
     for note in (*dataset.notes, *plan.notes):
         watch.say(note)
@@ -62,7 +60,7 @@ def build_index(path: Path, request: Request, watch: Watch) -> IndexSummary:
 def load_request(request: Request) -> Backbone:
     """The backbone that was asked for."""
     return load_backbone(
-        request.backbone,
+        choose_backbone(request),
         weights=request.weights,
         model_args=request.model_args,
         size=request.size,
@@ -129,8 +127,9 @@ class Build:
             self._add_shard(task, head)
         if self.writer.manifest.certificate is None:
             self.writer.update(certificate=self._certify(head))
-        self.watch.say("building the database and the search index")
+        self.watch.start("building the database and the search index", 1)
         self.writer.finish()
+        self.watch.advance(1)
 
     # ------------------------------------------------------------------------------------- what is left
 

@@ -3,65 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from auditor.data.load import Loaded
 from auditor.data.synth import is_synthetic
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
 from auditor.files import digest
 from auditor.indexing.matching import ClassMatch, fixed_label, match_classes
+from auditor.indexing.request import HeadChoice, Request
 from auditor.models.backbone import Backbone
 from auditor.models.head_files import load_probe
 from auditor.models.heads import AnyProbe
 from auditor.models.imagenet import class_names, real_labels, synset_ids
-from auditor.records import VARIANTS, ClassName, Dataset, Fill, Interpolation, Readout
+from auditor.records import VARIANTS, ClassName, Dataset, Readout
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 
 FOLDS = 5
-
-HeadChoice = Literal["auto", "own", "text", "probe", "none"]
-HEADS: tuple[HeadChoice, ...] = get_args(HeadChoice)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What `audit index` was asked for; `head` may be a file that holds a probe."""
-
-    dataset: Path
-    backbone: str = "symbols"
-    annotations: Path | None = None
-    weights: str | None = None
-    model_args: Mapping[str, str] = field(default_factory=dict)
-    size: int | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    interpolation: Interpolation | None = None
-    preprocess: Literal["model", "paper"] = "model"
-    head: HeadChoice | Path = "auto"
-    template: str = "a photo of a {}."
-    readout: Readout = "pointwise"
-    fill: Fill = "mean"
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    batch: int = 32
-    workers: int = 2
-
-
-def default_name(request: Request) -> str:
-    """DATASET-BACKBONE, and the file's name where the head comes from one."""
-    backbone = request.backbone
-    is_file = backbone.endswith(".safetensors")
-    short = Path(backbone).stem if is_file else backbone.split("/", 1)[-1].replace(":", "-")
-    head = [request.head.stem] if isinstance(request.head, Path) else []
-    return "-".join([request.dataset.resolve().name, short, *head])
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +180,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             is_synthetic(dataset.root),
         ),
         backbone=BackboneFacts(
-            _absolute(request.backbone) or request.backbone,
+            _absolute(backbone.name) or backbone.name,
             spec.library,
             spec.model,
             _absolute(request.weights) or request.weights or ("package" if spec.weights else "hub"),

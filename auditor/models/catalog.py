@@ -27,7 +27,7 @@ class BackboneSpec:
 
     `aggregation` is the paper's word for it, `verdict` and `readout` what the certificate is expected to
     find. `model_args` go to the library's constructor. `weights` is a file that needs no download, `source`
-    says where to get a file that no hub of the library has.
+    says where to get a file that no hub of the library has. `parameters` are those of the published weights.
     """
 
     name: str
@@ -45,6 +45,12 @@ class BackboneSpec:
     licence: str = ""
     preprocess: Preprocess | None = None
     classes: tuple[str, ...] = ()
+    parameters: int = 0
+
+    @property
+    def megabytes(self) -> int:
+        """About what its weights take, in float32; 0 where that is not known."""
+        return round(self.parameters * 4 / 1e6)
 
 
 def _timm(name: str, model: str, **facts: Any) -> BackboneSpec:
@@ -65,110 +71,60 @@ _CNN: dict[str, Any] = {"grid": (7, 7), "aggregation": "GAP"}
 _VIT: dict[str, Any] = {"grid": (14, 14), "dim": 768, "aggregation": "[CLS]"}
 _T4, _T5, _T6 = ({"table": f"Table {number}"} for number in (4, 5, 6))
 
+# fmt: off
 _SPECS = (
-    _timm(
-        "symbols",
-        "resnet10t",
-        model_args={"output_stride": 16},
-        dim=512,
-        weights=EMBEDDED / "symbols.safetensors",
-        licence="apache-2.0",
-        preprocess=Preprocess(resize=112, crop=112, interpolation="bilinear"),
-        **_CNN,
-        **_EXACT,
-    ),
-    _timm(
-        "efficientnet_b0",
-        "efficientnet_b0.ra4_e3600_r224_in1k",
-        licence="apache-2.0",
-        dim=1280,
-        **_CNN,
-        **_EXACT,
-        **_T5,
-    ),
-    _timm("resnet50", "resnet50.tv2_in1k", licence="bsd-3-clause", dim=2048, **_CNN, **_EXACT, **_T5),
-    _timm("convnext_base", "convnext_base.fb_in1k", licence="apache-2.0", dim=1024, **_CNN, **_NORM, **_T5),
-    _timm(
-        "swin_base", "swin_base_patch4_window7_224.ms_in1k", licence="mit", dim=1024, **_CNN, **_EXACT, **_T5
-    ),
-    _timm("maxvit_base", "maxvit_base_tf_224.in1k", licence="apache-2.0", dim=768, **_CNN, **_TAYLOR, **_T5),
-    _timm("resnet18", "resnet18.a1_in1k", licence="apache-2.0", dim=512, **_CNN, **_EXACT, **_T6),
-    _timm(
-        "vit_small_patch32_gap",
-        "vit_small_patch32_224",
-        # timm turns a LayerNorm after the pool on with global_pool='avg'; the paper's model has none
-        model_args={"class_token": False, "global_pool": "avg", "fc_norm": False},
-        dim=384,
-        source="the paper trained it and published no checkpoint",
-        **_CNN,
-        **_EXACT,
-        **_T6,
-    ),
-    _timm(
-        "vit_base_cls", "vit_base_patch16_224.augreg_in1k", licence="apache-2.0", **_VIT, **_POINTWISE, **_T6
-    ),
-    _open_clip(
-        "clip_resnet50",
-        "RN50-quickgelu:openai",
-        grid=(7, 7),
-        dim=2048,
-        aggregation="AttnPool",
-        licence="mit",
-        **_ATTENTION,
-        **_T4,
-    ),
-    _open_clip(
-        "clip_convnext", "convnext_base_w:laion2b_s13b_b82k", dim=1024, licence="mit", **_CNN, **_NORM, **_T4
-    ),
-    _open_clip("clip_vit", "ViT-B-16-quickgelu:openai", licence="mit", **_VIT, **_POINTWISE, **_T4),
-    _timm(
-        "dinov1_resnet50",
-        "resnet50",
-        model_args={"num_classes": 0},
-        dim=2048,
-        source="dino_resnet50_pretrain.pth, from github.com/facebookresearch/dino",
-        licence="apache-2.0",
-        **_CNN,
-        **_EXACT,
-        **_T4,
-    ),
-    _timm("dinov1_vit", "vit_base_patch16_224.dino", licence="apache-2.0", **_VIT, **_POINTWISE, **_T4),
-    _timm(
-        "dinov2",
-        "vit_base_patch14_dinov2.lvd142m",
-        licence="apache-2.0",
-        **{**_VIT, "grid": (16, 16)},
-        **_POINTWISE,
-        **_T4,
-    ),
+    _timm("symbols", "resnet10t", model_args={"output_stride": 16}, dim=512, parameters=4_932_748,
+          weights=EMBEDDED / "symbols.safetensors", licence="apache-2.0",
+          preprocess=Preprocess(resize=112, crop=112, interpolation="bilinear"), **_CNN, **_EXACT),
+    _timm("efficientnet_b0", "efficientnet_b0.ra4_e3600_r224_in1k", licence="apache-2.0",
+          dim=1280, parameters=5_288_548, **_CNN, **_EXACT, **_T5),
+    _timm("resnet50", "resnet50.tv2_in1k", licence="bsd-3-clause",
+          dim=2048, parameters=25_557_032, **_CNN, **_EXACT, **_T5),
+    _timm("convnext_base", "convnext_base.fb_in1k", licence="apache-2.0",
+          dim=1024, parameters=88_591_464, **_CNN, **_NORM, **_T5),
+    _timm("swin_base", "swin_base_patch4_window7_224.ms_in1k", licence="mit",
+          dim=1024, parameters=87_768_224, **_CNN, **_EXACT, **_T5),
+    _timm("maxvit_base", "maxvit_base_tf_224.in1k", licence="apache-2.0",
+          dim=768, parameters=119_467_708, **_CNN, **_TAYLOR, **_T5),
+    _timm("resnet18", "resnet18.a1_in1k", licence="apache-2.0",
+          dim=512, parameters=11_689_512, **_CNN, **_EXACT, **_T6),
+    # timm turns a LayerNorm after the pool on with global_pool='avg'; the paper's model has none
+    _timm("vit_small_patch32_gap", "vit_small_patch32_224",
+          model_args={"class_token": False, "global_pool": "avg", "fc_norm": False},
+          source="the paper trained it and published no checkpoint",
+          dim=384, parameters=22_878_184, **_CNN, **_EXACT, **_T6),
+    _timm("vit_base_cls", "vit_base_patch16_224.augreg_in1k", licence="apache-2.0",
+          parameters=86_567_656, **_VIT, **_POINTWISE, **_T6),
+    _open_clip("clip_resnet50", "RN50-quickgelu:openai", licence="mit", grid=(7, 7), dim=2048,
+               aggregation="AttnPool", parameters=102_007_137, **_ATTENTION, **_T4),
+    _open_clip("clip_convnext", "convnext_base_w:laion2b_s13b_b82k", licence="mit",
+               dim=1024, parameters=179_385_345, **_CNN, **_NORM, **_T4),
+    _open_clip("clip_vit", "ViT-B-16-quickgelu:openai", licence="mit",
+               parameters=149_620_737, **_VIT, **_POINTWISE, **_T4),
+    _timm("dinov1_resnet50", "resnet50", model_args={"num_classes": 0}, licence="apache-2.0",
+          source="dino_resnet50_pretrain.pth, from github.com/facebookresearch/dino",
+          dim=2048, parameters=23_508_032, **_CNN, **_EXACT, **_T4),
+    _timm("dinov1_vit", "vit_base_patch16_224.dino", licence="apache-2.0",
+          parameters=85_798_656, **_VIT, **_POINTWISE, **_T4),
+    _timm("dinov2", "vit_base_patch14_dinov2.lvd142m", licence="apache-2.0",
+          parameters=86_579_712, **{**_VIT, "grid": (16, 16)}, **_POINTWISE, **_T4),
     # timm pools DINOv3 by the mean (upstream: [CLS]); the features of the grid are the same
-    _timm("dinov3", "vit_base_patch16_dinov3.lvd1689m", licence="dinov3-license", **_VIT, **_EXACT, **_T4),
-    _timm(
-        "dinov3_convnext",
-        "convnext_base.dinov3_lvd1689m",
-        dim=1024,
-        licence="dinov3-license",
-        **_CNN,
-        **_NORM,
-        **_T4,
-    ),
-    _timm("mae", "vit_base_patch16_224.mae", licence="cc-by-nc-4.0", **_VIT, **_POINTWISE, **_T4),
+    _timm("dinov3", "vit_base_patch16_dinov3.lvd1689m", licence="dinov3-license",
+          parameters=85_641_216, **_VIT, **_EXACT, **_T4),
+    _timm("dinov3_convnext", "convnext_base.dinov3_lvd1689m", licence="dinov3-license",
+          dim=1024, parameters=87_566_464, **_CNN, **_NORM, **_T4),
+    _timm("mae", "vit_base_patch16_224.mae", licence="cc-by-nc-4.0",
+          parameters=85_798_656, **_VIT, **_POINTWISE, **_T4),
     # timm pools BEiT-3 by the mean and a LayerNorm (paper: [CLS])
-    _timm("beit3", "beit3_base_patch16_224.pt", licence="apache-2.0", **_VIT, **_NORM, **_T4),
-    _open_clip(
-        "pubmedclip",
-        "RN50-quickgelu",
-        grid=(7, 7),
-        dim=2048,
-        aggregation="AttnPool",
-        table="A.8",
-        source="PubMedCLIP_RN50.pth, from huggingface.co/sarahESL/PubMedCLIP",
-        preprocess=Preprocess(
-            mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
-        ),
-        **_ATTENTION,
-    ),
+    _timm("beit3", "beit3_base_patch16_224.pt", licence="apache-2.0",
+          parameters=85_890_816, **_VIT, **_NORM, **_T4),
+    _open_clip("pubmedclip", "RN50-quickgelu", grid=(7, 7), dim=2048, aggregation="AttnPool", table="A.8",
+               source="PubMedCLIP_RN50.pth, from huggingface.co/sarahESL/PubMedCLIP",
+               preprocess=Preprocess(mean=(0.48145466, 0.4578275, 0.40821073),
+                                     std=(0.26862954, 0.26130258, 0.27577711)),
+               parameters=102_007_137, **_ATTENTION),
 )
+# fmt: on
 
 CATALOG: Mapping[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}
 """Every row of the paper's Tables 4 to 6 and A.8, and `symbols`, the model that ships with the package."""
@@ -186,6 +142,7 @@ def rows() -> tuple[BackboneRow, ...]:
             spec.aggregation,
             f"{spec.verdict} ({spec.readout})" if spec.readout else str(spec.verdict),
             "; ".join(filter(None, (spec.table, spec.licence, spec.source))),
+            spec.parameters,
         )
         for spec in CATALOG.values()
     )
@@ -203,6 +160,12 @@ def resolve(name: str) -> BackboneSpec:
     if library == "open_clip" and model:
         return BackboneSpec(name, "open_clip", model)
     raise BackboneError(_unknown(name))
+
+
+def require_source(spec: BackboneSpec) -> None:
+    """BackboneError where the weights are on no hub of the library and must be given."""
+    if spec.source:
+        raise BackboneError(f"{spec.name} is on no hub: {spec.source}; give it with --weights FILE")
 
 
 def _unknown(name: str) -> str:

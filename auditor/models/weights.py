@@ -15,7 +15,7 @@ from auditor.errors import BackboneError
 from auditor.files import digest
 from auditor.models.anatomy import Anatomy, dissect
 from auditor.models.backbone import Backbone
-from auditor.models.catalog import BackboneSpec, describe, resolve
+from auditor.models.catalog import BackboneSpec, describe, require_source, resolve
 from auditor.models.checkpoints import read_checkpoint
 from auditor.models.hub import fetch
 from auditor.models.imagenet import class_names
@@ -147,8 +147,7 @@ def _seed(weights: str) -> int:
 
 
 def _fetch(spec: BackboneSpec, source: Source) -> Path:
-    if spec.source:
-        raise BackboneError(f"{spec.name} is on no hub: {spec.source}; give it with --weights FILE")
+    require_source(spec)
     return fetch(source.hub_file, spec.name)
 
 

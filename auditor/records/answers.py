@@ -97,7 +97,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class BackboneRow:
-    """One row of `audit models`: a catalog entry with the grid and dim of its default input."""
+    """One row of `audit models`: a catalog entry with the grid and dim of its default input.
+
+    `parameters` are those of the published weights, which take 4 bytes each.
+    """
 
     name: str
     library: str
@@ -107,3 +110,4 @@ class BackboneRow:
     aggregation: str
     readout: str
     note: str = ""
+    parameters: int = 0

@@ -1,0 +1,65 @@
+"""`audit index`, from its first word: what needs no model is said before torch is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auditor.data.class_names import read_class_list
+from auditor.data.files import check_places
+from auditor.data.read import read_dataset
+from auditor.errors import BackboneError
+from auditor.indexing.request import Request, choose_backbone, default_name
+from auditor.models.catalog import read_header, require_source, resolve
+from auditor.models.names import check_name
+from auditor.records import IndexSummary
+from auditor.records.watch import Watch
+
+INDEXES = Path("indexes")
+
+
+def build_index(
+    request: Request, watch: Watch, *, path: Path | None = None, folder: Path = INDEXES
+) -> IndexSummary:
+    """Build the index at `path`, or continue it: new images are added, vanished ones marked as removed.
+
+    Without a path it lies below `folder`, called DATASET-BACKBONE.
+    """
+    check_request(request)
+    watch.start(f"reading {request.dataset.name}", 1)
+    dataset = read_dataset(
+        request.dataset, request.annotations, limit=request.limit, sample=request.sample, seed=request.seed
+    )
+    watch.advance(1)
+    name = choose_backbone(request)
+    path = path or folder / default_name(request)
+    watch.start(f"loading {name}", 1)
+    from auditor.indexing.build import build
+
+    return build(path, request, dataset, watch)
+
+
+def check_request(request: Request) -> None:
+    """DatasetError or BackboneError for what is wrong, as far as it shows without a model."""
+    check_places(request.dataset, request.annotations)
+    weights = request.weights
+    is_random = weights is not None and weights.partition(":")[0] == "random"
+    if weights is not None and not is_random and not Path(weights).is_file():
+        raise BackboneError(f"no weights at {weights}")
+    if request.backbone is not None:
+        spec = resolve(request.backbone)
+        check_name(spec)
+        if weights is None:
+            require_source(spec)
+    _check_head(request)
+
+
+def _check_head(request: Request) -> None:
+    if isinstance(request.head, Path):
+        if not request.head.is_file():
+            raise BackboneError(f"no head at {request.head}")
+        if request.head.suffix == ".safetensors":
+            read_header(request.head)
+    if request.classes is not None:
+        if not isinstance(request.head, Path):
+            raise BackboneError("--classes names the classes of a head in a file: give it with --head FILE")
+        read_class_list(request.classes)
