@@ -173,7 +173,7 @@ def test_a_plain_folder_still_gives_cells_and_search(
         write_photo(tmp_path / "photos" / f"{number}.jpg", number)
     (summary,) = ask("index", "photos", *SMALL, "--head", "none")
     assert (summary["head"], summary["images"]) == ("none", 3)
-    hits = ask("similar", "--patch", "1.jpg:0,1", "--others", "-k", "4")["hits"]
+    hits = ask("similar", "--patch", "1.jpg:0,1", "--per-image", "2", "-k", "4")["hits"]
     assert len(hits) == 4
     assert "1.jpg" not in {hit["path"] for hit in hits}
     write_photo(tmp_path / "elsewhere" / "new.jpg", 1)

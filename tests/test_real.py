@@ -170,7 +170,7 @@ def test_similar_cells_agree(real: Path, index: Index) -> None:
     for (query, others), rows in expected.items():
         path, _, cell = query.rpartition(":")
         row, col = (int(v) for v in cell.split(","))
-        found = similar(index, Path(path).name, row, col, k=len(rows), other_images_only=others == "1").hits
+        found = similar(index, Path(path).name, row, col, k=len(rows), same=others == "0", per_image=0).hits
         cosines = [float(r["cosine"]) for r in rows]
         assert [hit.cosine for hit in found] == pytest.approx(cosines, abs=1e-4)
         known = {(Path(r["file"]).name, int(r["row"]), int(r["col"])): float(r["cosine"]) for r in rows}

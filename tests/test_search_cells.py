@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ from numpy.typing import NDArray
 from auditor.errors import CellError
 from auditor.questions.match.ask import match, pair_shares
 from auditor.questions.similar.ask import similar, similar_to_vector
+from auditor.report.views import view_of
 from auditor.store import Index
-from indexes import DIM, FakeImage, make_index, random_images
+from indexes import DIM, FakeImage, make_index, manifest, random_images
 
 REMOVED = [4, 9]
 
@@ -59,15 +63,32 @@ def brute_force(
     return sorted(found, key=lambda hit: (-hit[0], hit[1], hit[2]))
 
 
-@pytest.mark.parametrize("other_images_only", [False, True])
+def limited(ranking: list[tuple[float, int, int]], per_image: int) -> list[tuple[float, int, int]]:
+    """The ranking without what is more than `per_image` cells of an image."""
+    kept: list[tuple[float, int, int]] = []
+    for hit in ranking:
+        if not per_image or sum(other[1] == hit[1] for other in kept) < per_image:
+            kept.append(hit)
+    return kept
+
+
+@pytest.mark.parametrize("per_image", [0, 1, 2])
+@pytest.mark.parametrize("same", [False, True])
 @pytest.mark.parametrize(("image", "row", "col", "k"), [(1, 0, 1, 20), (2, 2, 2, 1), (5, 1, 0, 50)])
 def test_similar_is_brute_force(
-    index: Index, images: list[FakeImage], image: int, row: int, col: int, k: int, other_images_only: bool
+    index: Index,
+    images: list[FakeImage],
+    image: int,
+    row: int,
+    col: int,
+    k: int,
+    same: bool,
+    per_image: int,
 ) -> None:
     query = stored(images[image].features)[row, col]
-    left_out = {(image, cell) for cell in range(9)} if other_images_only else {(image, row * 3 + col)}
-    expected = brute_force(images, query, left_out)[:k]
-    answer = similar(index, images[image].path, row, col, k=k, other_images_only=other_images_only)
+    left_out = {(image, row * 3 + col)} if same else {(image, cell) for cell in range(9)}
+    expected = limited(brute_force(images, query, left_out), per_image)[:k]
+    answer = similar(index, images[image].path, row, col, k=k, same=same, per_image=per_image)
     assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
         (images[number].path, cell) for _, number, cell in expected
     ]
@@ -75,9 +96,27 @@ def test_similar_is_brute_force(
     np.testing.assert_allclose(cosines, [min(cosine, 1.0) for cosine, _, _ in expected], atol=1e-6)
 
 
+def test_a_scene_of_one_thing_does_not_fill_the_answer(tmp_path: Path) -> None:
+    """An image whose cells are all nearest is one hit of its own, however many more have to be ranked."""
+    made = random_images(5, 60, (8, 8))
+    for number, image in enumerate(made):
+        image.status = "ok"
+        if number < 50:  # 3,200 cells in the first places
+            image.features[:] = made[0].features[0, 0] + 0.01 * image.features
+            image.features /= np.linalg.norm(image.features, axis=-1, keepdims=True)
+    folder = make_index(tmp_path / "index", made, grid=(8, 8), described=manifest((8, 8)))
+    with Index.open(folder) as index:
+        hits = similar(index, made[0].path, 0, 0, k=55).hits
+        twice = similar(index, made[0].path, 0, 0, k=100, per_image=2).hits
+    assert len({hit.path for hit in hits}) == len(hits) == 55
+    assert made[0].path not in {hit.path for hit in hits}
+    assert {hit.path for hit in hits[:49]} == {image.path for image in made[1:50]}
+    assert max(Counter(hit.path for hit in twice).values()) == 2
+
+
 def test_hits_carry_label_foreground_and_prediction(index: Index, images: list[FakeImage]) -> None:
     by_path = {image.path: image for image in images}
-    for hit in similar(index, images[1].path, 0, 0, k=100).hits:
+    for hit in similar(index, images[1].path, 0, 0, k=100, same=True, per_image=0).hits:
         image, cell = by_path[hit.path], hit.row * 3 + hit.col
         expected = image.true_name if image.label is None else f"Class {image.label}"
         assert hit.label == expected
@@ -89,14 +128,16 @@ def test_more_hits_than_cells_returns_every_cell_that_may_be_found(
     index: Index, images: list[FakeImage]
 ) -> None:
     usable = [n for n, image in enumerate(images) if image.status == "ok" and n not in REMOVED]
-    hits = similar(index, images[1].path, 0, 0, k=10_000).hits
+    path = images[1].path
+    hits = similar(index, path, 0, 0, k=10_000, same=True, per_image=0).hits
     assert len(hits) == len({(hit.path, hit.row, hit.col) for hit in hits}) == len(usable) * 9 - 1
+    assert len(similar(index, path, 0, 0, k=10_000).hits) == len(usable) - 1
 
 
 def test_similar_to_a_vector_that_is_not_of_unit_length(index: Index, images: list[FakeImage]) -> None:
     vector = np.random.default_rng(3).standard_normal(DIM).astype(np.float32) * 40
     answer = similar_to_vector(index, vector, k=12, path="new.jpg", row=1, col=2)
-    expected = brute_force(images, vector / np.linalg.norm(vector), set())[:12]
+    expected = limited(brute_force(images, vector / np.linalg.norm(vector), set()), 1)[:12]
     assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
         (images[number].path, cell) for _, number, cell in expected
     ]
@@ -116,6 +157,30 @@ def test_cells_and_images_that_are_not_there_are_refused(index: Index, images: l
         similar(index, images[3].path, 0, 0)
     with pytest.raises(CellError, match="close matches"):
         similar(index, images[REMOVED[0]].path, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def holed(images: list[FakeImage], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """The same index, where three cells of usable images are zero vectors, and a broken image."""
+    made = [replace(image, features=image.features.copy(), norms=image.norms.copy()) for image in images]
+    for number, where in ((1, (0, 0)), (2, (1, 1)), (5, (2, 0)), (3, ...)):
+        made[number].features[where] = 0
+        made[number].norms[where] = 0
+    with Index.open(make_index(tmp_path_factory.mktemp("holed") / "index", made)) as opened:
+        yield opened
+
+
+def test_cells_without_content_are_refused_and_never_found(holed: Index, images: list[FakeImage]) -> None:
+    path = images[1].path
+    with pytest.raises(CellError, match=f"{path}:0,0 has no content: its feature is all zeros"):
+        similar(holed, path, 0, 0)
+    answer = similar(holed, path, 0, 1, k=10_000, same=True, per_image=0)
+    usable = sum(image.status == "ok" for image in images)
+    assert answer.empty == 3
+    assert len(answer.hits) == 9 * usable - 3 - 1
+    found = {(hit.path, hit.row, hit.col) for hit in answer.hits}
+    assert not found & {(path, 0, 0), (images[2].path, 1, 1), (images[5].path, 2, 0)}
+    assert any("3 cells have no content" in note for note in view_of(answer).tables[0].notes)
 
 
 def test_match_lists_the_pairs_of_largest_cosine(index: Index, images: list[FakeImage]) -> None:

@@ -75,6 +75,13 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {nouns or f'{noun}s'}"
 
 
+def left_out(empty: int) -> tuple[str, ...]:
+    """The sentence on so many cells without content, if there are any."""
+    have, they = ("has", "it was") if empty == 1 else ("have", "they were")
+    said = f"{plural(empty, 'cell')} {have} no content (a feature of zeros): {they} left out."
+    return (said,) if empty else ()
+
+
 _VERDICTS = {
     "exact": "The mean of the cells' scores is the image's score: head and readout are exact",
     "exact-affine": "The scores of cells read one by one do not add up to the image's score, since the head "

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from auditor.grids import split_cell_id
 from auditor.records import Hit
+from auditor.search.content import has_content, usable_images
 from auditor.store import Index
 
 SLACK = 1e-3
@@ -26,24 +27,51 @@ LEFT JOIN classes predicted ON predicted.id = cells.top1
 
 
 def searchable(index: Index) -> NDArray[np.bool_]:
-    """(images, cells) that may be returned: not those of images that were broken, filtered or removed."""
-    usable = np.zeros((index.manifest.images, index.manifest.cells_per_image), dtype=np.bool_)
-    usable[index.query("SELECT id FROM images WHERE usable")["id"]] = True
-    return usable
+    """(images, cells) that may be returned: with content, of images not broken, filtered or removed."""
+    allowed = np.zeros((index.manifest.images, index.manifest.cells_per_image), dtype=np.bool_)
+    images = usable_images(index)
+    allowed[images] = has_content(index, images)
+    return allowed
 
 
 def nearest_cells(
-    index: Index, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
+    index: Index, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], per_image: int = 0
 ) -> tuple[Hit, ...]:
     """The k allowed cells of largest cosine with a unit vector (C,), best first, equals by their id.
 
-    `allowed` (images, cells) says which cells may be returned. Exact: every cell that FAISS's fp16 rows leave
-    in doubt is compared from the stored features.
+    `allowed` (images, cells) says which cells may be returned; at most `per_image` of each image, 0 being no
+    limit. Exact: every cell that FAISS's fp16 rows leave in doubt is compared from the stored features, and
+    more of them are ranked until k are within the limit.
     """
-    cells = _candidates(index.faiss, vector, min(k, int(allowed.sum())), allowed)
+    total, wanted = int(allowed.sum()), 8 * k if per_image else k  # of an image many cells are alike
+    while True:
+        wanted = min(wanted, total)
+        cells, cosines = _rank(index, vector, wanted, allowed)
+        kept = _limit(cells // allowed.shape[1], per_image)[:k]
+        if len(kept) == k or wanted == total:
+            return describe_hits(index, cells[kept], cosines[kept])
+        wanted *= 4
+
+
+def _rank(
+    index: Index, vector: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The first `count` allowed cells in the order of all, and their cosines."""
+    cells = _candidates(index.faiss, vector, count, allowed)
     cosines = index.vectors(cells) @ vector
-    order = np.lexsort((cells, -cosines))[:k]
-    return describe_hits(index, cells[order], cosines[order])
+    order = np.lexsort((cells, -cosines))[:count]
+    return cells[order], cosines[order]
+
+
+def _limit(images: NDArray[np.int64], per_image: int) -> NDArray[np.int64]:
+    """The places (m,) in a ranking of images (n,) that are among the first `per_image` of their image."""
+    if not per_image:
+        return np.arange(len(images))
+    order = np.argsort(images, kind="stable")
+    _, firsts, sizes = np.unique(images[order], return_index=True, return_counts=True)
+    place = np.empty(len(images), dtype=np.int64)
+    place[order] = np.arange(len(images)) - np.repeat(firsts, sizes)
+    return np.flatnonzero(place < per_image)
 
 
 def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Any:

@@ -13,32 +13,58 @@ from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
 from auditor.questions.similar.record import Similar
 from auditor.report.page_parts import Answer, Wish
+from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index
 
+PER_IMAGE = 1
+"""Cells of one image among the hits: with no limit the twenty nearest to a cell of a real photo came from
+eight other images (MobileNetV2 and DeiT-Tiny, 60 cells each), neighbours on one object. The question is
+where else."""
+
 
 def similar(
-    index: Index, path: str, row: int, col: int, *, k: int = 20, other_images_only: bool = False
+    index: Index,
+    path: str,
+    row: int,
+    col: int,
+    *,
+    k: int = 20,
+    same: bool = False,
+    per_image: int = PER_IMAGE,
 ) -> Similar:
-    """The k cells of largest cosine with one cell, which itself is left out; or of other images only.
+    """The k cells of largest cosine with one cell, in other images; with `same` also in its own.
 
-    The cell may lie in an image file that is not indexed: then the backbone that made the index reads it.
+    At most `per_image` cells of each image, 0 being no limit; never the cell itself, nor cells without
+    content. The cell may lie in an image file that is not indexed: then the backbone that made the index
+    reads it.
     """
     check_cell(row, col, index.grid)
     if is_outside(index, path):
         from auditor.explain.live import vector_of_file
 
         vector = vector_of_file(index, Path(path), row, col)
-        return similar_to_vector(index, vector, k=k, path=path, row=row, col=col)
+        require_content(f"{path}:{row},{col}", vector)
+        return similar_to_vector(index, vector, k=k, path=path, row=row, col=col, per_image=per_image)
     image = index.image(path)
+    path, vector = index.path_of(image), index.features(image)[row, col]
+    require_content(f"{path}:{row},{col}", vector)
     allowed = searchable(index)
-    allowed[image, ... if other_images_only else row * index.grid[1] + col] = False
-    hits = nearest_cells(index, index.features(image)[row, col], k, allowed)
-    return Similar(index.name, index.path_of(image), row, col, hits)
+    empty = _count_empty(index, allowed)
+    allowed[image, row * index.grid[1] + col if same else ...] = False
+    hits = nearest_cells(index, vector, k, allowed, per_image)
+    return Similar(index.name, path, row, col, hits, same, per_image, empty)
 
 
 def similar_to_vector(
-    index: Index, vector: NDArray[np.floating], *, k: int = 20, path: str = "", row: int = 0, col: int = 0
+    index: Index,
+    vector: NDArray[np.floating],
+    *,
+    k: int = 20,
+    path: str = "",
+    row: int = 0,
+    col: int = 0,
+    per_image: int = PER_IMAGE,
 ) -> Similar:
     """The k cells of largest cosine with a vector (C,) of the same backbone; path, row, col say whose."""
     length = float(np.linalg.norm(vector))
@@ -46,13 +72,18 @@ def similar_to_vector(
         raise CellError(
             f"{index.name} is searched with {index.manifest.dim} finite numbers that are not all zero"
         )
-    hits = nearest_cells(index, (vector / length).astype(np.float32), k, searchable(index))
-    return Similar(index.name, path, row, col, hits)
+    allowed = searchable(index)
+    hits = nearest_cells(index, (vector / length).astype(np.float32), k, allowed, per_image)
+    return Similar(index.name, path, row, col, hits, False, per_image, _count_empty(index, allowed))
+
+
+def _count_empty(index: Index, allowed: NDArray[np.bool_]) -> int:
+    """Cells without content of usable images, which `allowed` leaves out."""
+    return len(usable_images(index)) * index.manifest.cells_per_image - int(allowed.sum())
 
 
 def report(index: Index, wish: Wish) -> Iterator[Answer]:
     """On a page: the cells most similar to each patch in other images."""
     for patch in wish.patches:
         image, row, col = parse_cell(patch)
-        words = ("--others", "--patch", patch)
-        yield Answer(similar(index, image, row, col, other_images_only=True), words)
+        yield Answer(similar(index, image, row, col), ("--patch", patch))

@@ -22,13 +22,17 @@ def similar(
         str, typer.Option("--patch", "-p", metavar="IMAGE:ROW,COL", help="The cell to start from.")
     ],
     top: Count = 20,
-    others: Annotated[bool, typer.Option("--others", help="Leave out cells of the same image.")] = False,
+    same: Annotated[bool, typer.Option("--same", help="Cells of the same image as well.")] = False,
+    per_image: Annotated[
+        int, typer.Option("--per-image", min=0, help="At most so many cells of each image; 0: no limit.")
+    ] = 1,
+    others: Annotated[bool, typer.Option("--others", hidden=True)] = False,  # what is now always so
 ) -> Similar:
-    """Find the cells of the whole dataset that are most similar to one cell.
+    """Find the cells that are most similar to one cell: in other images, the best of each.
 
     Example: audit similar --patch img.jpg:3,4
     """
     from auditor.questions.similar import ask
 
     image, row, col = parse_cell(patch)
-    return ask.similar(index, image, row, col, k=top, other_images_only=others)
+    return ask.similar(index, image, row, col, k=top, same=same, per_image=per_image)

@@ -28,7 +28,7 @@ def picture_similar(index: Index, similar: Similar) -> Iterator[Picture]:
     drawn = draw_similar(crop(index, similar.path), similar, images, index.grid)
     cell = f"{similar.path}:{similar.row},{similar.col}"
     words = ("similar", Path(similar.path).stem, str(similar.row), str(similar.col))
-    where = "" if any(hit.path == similar.path for hit in similar.hits) else " in other images"
+    where = "" if similar.same else " in other images"
     yield Picture(words, drawn, f"The cells most similar to {cell}{where}")
 
 

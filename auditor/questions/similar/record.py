@@ -10,13 +10,20 @@ from auditor.report.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Similar(Record):
-    """The cells most similar to one cell, best first."""
+    """The cells most similar to one cell, best first.
+
+    `same` says whether cells of the same image may be among them, `per_image` how many of each image, 0 being
+    no limit; `empty` counts the cells without content (features of zeros), which are left out.
+    """
 
     index: str
     path: str
     row: int
     col: int
     hits: tuple[Hit, ...]
+    same: bool = False
+    per_image: int = 0
+    empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditor.questions.similar.record import RankedHit, Similar
 from auditor.records import Hit
 from auditor.report.tables import Entry, Table, columns_of
-from auditor.report.text import NO_DATA
+from auditor.report.text import NO_DATA, left_out, plural
 from auditor.report.views import Rows, View
 
 _PLACES = {True: "foreground", False: "background", None: NO_DATA}
@@ -15,12 +15,20 @@ def view_similar(similar: Similar) -> View:
     """The hits, best first."""
     cell = f"{similar.path}:{similar.row},{similar.col}"
     columns = (*columns_of("Cell", "Cosine"), *columns_of("Image labelled|Cell predicted|Place", ""))
-    table = Table(f"Cells most similar to {cell}", columns, tuple(map(_row, similar.hits)))
+    table = Table(f"Cells most similar to {cell}", columns, tuple(map(_row, similar.hits)), _notes(similar))
     ranked = [RankedHit(rank, hit) for rank, hit in enumerate(similar.hits, start=1)]
     return View(f"Similar to {cell}", (table,), rows=Rows(RankedHit, ranked))
 
 
 VIEWS = {Similar: view_similar}
+
+
+def _notes(similar: Similar) -> tuple[str, ...]:
+    """What was searched, and what was left out."""
+    where = "All images" if similar.same else "Other images only (--same: the same as well)"
+    limit = f"at most {plural(similar.per_image, 'cell')} of each" if similar.per_image else "all cells"
+    more = " (--per-image N; 0: no limit)" if similar.per_image else ""
+    return (f"{where}, {limit}{more}.", *left_out(similar.empty))
 
 
 def _row(hit: Hit) -> tuple[Entry, ...]:
