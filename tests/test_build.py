@@ -180,6 +180,11 @@ def test_a_plain_folder_still_gives_cells_and_search(
     outside = ask("similar", "--patch", "elsewhere/new.jpg:0,1", "-k", "1")["hits"]
     assert (outside[0]["path"], outside[0]["row"], outside[0]["col"]) == ("1.jpg", 0, 1)
     assert outside[0]["cosine"] == pytest.approx(1, abs=1e-3)
+    stored, live = (ask("match", a, "2.jpg", "-k", "49") for a in ("1.jpg", "elsewhere/new.jpg"))
+    assert (live["a"], live["b"]) == ("elsewhere/new.jpg", "2.jpg")
+    assert live["cosine"] == pytest.approx(stored["cosine"], abs=1e-3)
+    cosines = [[pair["cosine"] for pair in answer["pairs"]] for answer in (stored, live)]
+    assert cosines[0] == pytest.approx(cosines[1], abs=1e-3)
 
 
 def test_a_live_grid_is_the_stored_one(

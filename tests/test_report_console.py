@@ -123,7 +123,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(name, width)
     whole = {
         "metrics": ["345678/1023456", "300000/1023456", "40002/57000", "33.8", "70.2"],
         "context": ["450/1203", "33.3", "71.8", "+38.5", "0.004"],
-        "match": ["0.9000", "20.0", "1,2", "3,4"],
+        "match": ["0.9000", "0.100", "20.0", "1,2", "3,4"],
         "similar": ["0.9877"],
     }
     assert set(whole[name]) <= numbers(text)

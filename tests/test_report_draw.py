@@ -141,10 +141,24 @@ def test_a_line_crosses_half_way_between_its_cells():
 
 def test_a_higher_cosine_is_a_wider_line():
     drawn = draw_match(
-        BLACK, BLACK, match(Pair((0, 0), (0, 0), 0.9, 0.1), Pair((6, 0), (6, 0), 0.5, 0.1)), (7, 7)
+        BLACK, BLACK, match(Pair((0, 0), (0, 0), 0.9, 0.1), Pair((6, 0), (6, 0), 0.6, 0.1)), (7, 7)
     )
     inked = (gap(drawn) < 240).any(axis=1)
     assert inked[:310].sum() > inked[310:].sum() > 0
+
+
+def contrast(cosine: float) -> int:
+    """How dark the middle of a pair's line is drawn against the paper."""
+    return int(255 - gap(draw_match(BLACK, BLACK, match(Pair((3, 3), (3, 3), cosine, 0.1)), (7, 7))).min())
+
+
+def test_a_line_is_as_strong_as_its_cosine_whatever_the_others_are():
+    assert contrast(0.29) == contrast(0.49) < 0.5 * contrast(0.8) < contrast(0.99)
+    alone, beside = (
+        gap(draw_match(BLACK, BLACK, match(Pair((0, 0), (0, 0), 0.29, 0.1), *more), (7, 7)))[:310]
+        for more in ((), (Pair((6, 0), (6, 0), 0.99, 0.1),))
+    )
+    assert np.array_equal(alone, beside)
 
 
 def test_pairs_that_share_a_cell_keep_their_own_ends():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from auditor.errors import CellError
-from auditor.questions.match.ask import match, pair_shares
+from auditor.questions.match.ask import match
 from auditor.questions.similar.ask import similar, similar_to_vector
 from auditor.report.views import view_of
+from auditor.report.write import as_json
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, manifest, random_images
 
@@ -202,7 +204,27 @@ def test_shares_of_all_pairs_add_up_to_the_cosine_of_the_pooled_vectors(
         for image in images[1:3]
     ]
     cosine = pooled[0] @ pooled[1] / np.linalg.norm(pooled[0]) / np.linalg.norm(pooled[1])
-    assert pair_shares(index, 1, 2).sum() == pytest.approx(cosine, abs=1e-6)
     everything = match(index, images[1].path, images[2].path, k=81)
     assert everything.explained == pytest.approx(cosine, abs=1e-6)
     assert everything.cosine == pytest.approx(cosine, abs=1e-6)
+
+
+def test_cells_without_content_make_no_pair(holed: Index, images: list[FakeImage]) -> None:
+    a, b = images[1].path, images[2].path
+    for only_mutual in (False, True):
+        answer = match(holed, a, b, k=100, only_mutual=only_mutual)
+        assert answer.empty == 2
+        assert not any(pair.a == (0, 0) or pair.b == (1, 1) for pair in answer.pairs)
+    assert len(match(holed, a, b, k=100).pairs) == 8 * 8
+    everything = match(holed, a, b, k=100)
+    assert everything.explained == pytest.approx(everything.cosine, abs=1e-9)
+
+
+def test_console_and_json_say_the_same_share(index: Index, images: list[FakeImage]) -> None:
+    """One meaning, the part of the images' cosine, with enough digits to tell one pair from the next."""
+    answer = match(index, images[1].path, images[2].path, k=81)
+    (table,) = view_of(answer).tables
+    written = json.loads(as_json(answer))["pairs"]
+    for row, pair in zip(table.rows, written, strict=True):
+        assert float(row[4].text) == pytest.approx(pair["share"], rel=0.006)
+    assert sum(pair["share"] for pair in written) == pytest.approx(answer.cosine)

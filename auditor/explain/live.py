@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from auditor.data.load import Loaded, load
 from auditor.errors import CellError, DatasetError, IndexMismatch
-from auditor.grids import check_cell
 from auditor.indexing.extract import Extractor
 from auditor.indexing.score import score_grid
 from auditor.models.backbone import Backbone, Grid
@@ -107,12 +107,10 @@ def grids_of_file(index: Index, path: Path) -> ImageGrids:
     return ImageGrids(str(path), None, ("original",), labels, probabilities, None, names)
 
 
-def vector_of_file(index: Index, path: Path, row: int, col: int) -> NDArray[np.float32]:
-    """The feature (C,) of a cell of an image file that is not indexed."""
-    check_cell(row, col, index.grid)
-    grid = _extract(reopen(index)[0], index, path)
-    vector: NDArray[np.float32] = grid.features[0, row, col].cpu().numpy()
-    return vector
+def features_of_files(index: Index, paths: Sequence[Path]) -> list[NDArray[np.float32]]:
+    """The features (H, W, C) of image files that are not indexed."""
+    backbone, _ = reopen(index)
+    return [_extract(backbone, index, path).features[0].cpu().numpy() for path in paths]
 
 
 def _extract(backbone: Backbone, index: Index, path: Path) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from math import floor, log10
 
 from auditor.records import Certificate, Rate
 
@@ -53,6 +54,13 @@ def chance(value: float | None) -> str:
     if value is None:
         return NO_DATA
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count, never in powers of ten: 0.000412."""
+    if not value:
+        return "0"
+    return f"{value:.{max(digits - 1 - floor(log10(abs(value))), 0)}f}"
 
 
 def times(value: float | None) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @question(draws=True)
 def match(
     index: Index,
-    a: Annotated[str, typer.Argument(help="An indexed image.", show_default=False)],
+    a: Annotated[str, typer.Argument(help="An indexed image, or an image file.", show_default=False)],
     b: Annotated[str, typer.Argument(help="Another one.", show_default=False)],
     top: Count = 20,
     mutual: Annotated[

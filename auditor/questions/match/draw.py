@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from auditor.draw.cells import Grid
-from auditor.draw.colours import Dark, Faint, Paper, colour_of
+from auditor.draw.colours import Colour, Dark, Faint, Paper, colour_of
 from auditor.draw.lettering import draw_disc, write, write_path
 from auditor.explain.crops import crop
 from auditor.grids import cell_box
-from auditor.questions.match.record import Match, Pair
-from auditor.report.text import share
+from auditor.questions.match.record import Match
+from auditor.report.text import significant
 from auditor.report.views import Picture
 from auditor.store import Index
 
@@ -25,6 +25,9 @@ _BETWEEN = 150  # pixels between them, where the lines cross
 _LEGEND_ACROSS = 4  # pairs in a row of the legend
 _SMOOTH = 2  # Pillow's lines are jagged: they are drawn this much larger and reduced
 _DISC_LIGHTNESS = 0.42  # darker than the lines, so that white numbers read
+_PALE = 0.72  # and of the discs of pairs that are hardly alike
+_UNLIKE = 0.5  # the cosine up to which a line is faint: cells of unlike photos reach 0.2 to 0.4
+_SCALE = (_UNLIKE, 0.75, 1.0)  # cosines whose lines the legend shows
 
 
 def picture_match(index: Index, match: Match) -> Iterator[Picture]:
@@ -48,7 +51,7 @@ class _Link:
 
 
 def draw_match(a: Image.Image, b: Image.Image, match: Match, grid: Grid) -> Image.Image:
-    """Two crops side by side, the most similar cells joined; a stronger line, a higher cosine (Figure 9)."""
+    """Two crops side by side, the most similar cells joined, lines as strong as their cosine (Figure 9)."""
     legend = _draw_match_legend(match, 2 * _IMAGE + _BETWEEN)
     top = _MARGIN + 40
     size = (2 * _IMAGE + _BETWEEN + 2 * _MARGIN, top + _IMAGE + _MARGIN + legend.height + _MARGIN)
@@ -74,14 +77,13 @@ def _place_links(match: Match, grid: Grid, a: tuple[int, int], b: tuple[int, int
     """Ends at the cells' centres, beside one another where several pairs share a cell."""
     crowds = Counter(pair.a for pair in match.pairs), Counter(pair.b for pair in match.pairs)
     placed: tuple[Counter[Grid], Counter[Grid]] = Counter(), Counter()
-    cosines = [pair.cosine for pair in match.pairs]
     links = []
     for number, pair in enumerate(match.pairs, start=1):
         ends = []
         for cell, corner, crowd, before in zip((pair.a, pair.b), (a, b), crowds, placed, strict=True):
             ends.append(_place_end(cell, grid, corner, (before[cell], crowd[cell])))
             before[cell] += 1
-        links.append(_Link(number, ends[0], ends[1], _strength(pair, cosines)))
+        links.append(_Link(number, ends[0], ends[1], _strength(pair.cosine)))
     return links
 
 
@@ -98,9 +100,9 @@ def _place_end(
     return corner[0] + x, corner[1] + y
 
 
-def _strength(pair: Pair, cosines: list[float]) -> float:
-    low, high = min(cosines), max(cosines)
-    return 1.0 if high == low else (pair.cosine - low) / (high - low)
+def _strength(cosine: float) -> float:
+    """From 0, where cells are hardly alike, to 1 at a cosine of 1: the same in every picture."""
+    return max(0.0, (cosine - _UNLIKE) / (1 - _UNLIKE))
 
 
 def _draw_links(links: list[_Link], size: tuple[int, int], radius: float) -> Image.Image:
@@ -108,31 +110,58 @@ def _draw_links(links: list[_Link], size: tuple[int, int], radius: float) -> Ima
     overlay = Image.new("RGBA", (size[0] * _SMOOTH, size[1] * _SMOOTH))
     draw = ImageDraw.Draw(overlay)
     for link in reversed(links):
-        alpha, width = round(130 + 120 * link.strength), (2 + 4 * link.strength) * _SMOOTH
         ends = [(x * _SMOOTH, y * _SMOOTH) for x, y in (link.a, link.b)]
-        draw.line(ends, (*Dark, alpha // 2), round(width + 3 * _SMOOTH))
-        draw.line(ends, (*colour_of(link.number), alpha), round(width))
+        _draw_line(draw, ends, colour_of(link.number), link.strength)
     for link in reversed(links):
+        lightness = _DISC_LIGHTNESS if link.strength else _PALE
         for x, y in (link.a, link.b):
-            draw_disc(draw, (x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, link.number, _DISC_LIGHTNESS)
+            draw_disc(draw, (x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, link.number, lightness)
     return overlay.resize(size, Image.Resampling.LANCZOS)
 
 
+def _draw_line(
+    draw: ImageDraw.ImageDraw, ends: Sequence[tuple[float, float]], colour: Colour, strength: float
+) -> None:
+    """Faint and thin at strength 0; from there with a dark rim, wider and less transparent."""
+    alpha, width = round(70 + 180 * strength), (1.2 + 5 * strength) * _SMOOTH
+    if strength:
+        draw.line(ends, (*Dark, alpha // 2), round(width + 3 * _SMOOTH))
+    draw.line(ends, (*colour, alpha), round(width))
+
+
 def _draw_match_legend(match: Match, width: int) -> Image.Image:
-    """Every pair with its cells, cosine and share, down then across."""
+    """What the lines mean, then every pair with its cells, cosine and share, down then across."""
     down = -(-len(match.pairs) // _LEGEND_ACROSS)
-    size = (width, 40 + 32 * down)
-    legend = Image.new("RGB", (size[0] * _SMOOTH, size[1] * _SMOOTH), Paper)
+    size = (width * _SMOOTH, (40 + 32 * down) * _SMOOTH)
+    legend = Image.new("RGB", size, Paper)
     draw = ImageDraw.Draw(legend)
-    columns = "pair: cell in A to cell in B, cosine, share of it"
-    head = f"cosine of the two images {match.cosine:.3f}; {columns}"
-    write(draw, (0, 14 * _SMOOTH), head, 19 * _SMOOTH, legend.width, Faint)
+    head = f"cosine of the two images {match.cosine:.3f}; pair: cell in A to cell in B, cosine, share of it"
+    write(draw, (0, 14 * _SMOOTH), head, 19 * _SMOOTH, legend.width * 0.62, Faint)
     for index, pair in enumerate(match.pairs):
         col, row = divmod(index, down)
         left, middle = col * legend.width / _LEGEND_ACROSS, (56 + 32 * row) * _SMOOTH
-        draw_disc(draw, (left + 14 * _SMOOTH, middle), 13 * _SMOOTH, index + 1, _DISC_LIGHTNESS)
-        part = share(pair.share / match.cosine) if match.cosine else "-"
-        text = f"{pair.a[0]},{pair.a[1]} to {pair.b[0]},{pair.b[1]}   {pair.cosine:.3f}   {part}%"
+        lightness = _DISC_LIGHTNESS if _strength(pair.cosine) else _PALE
+        draw_disc(draw, (left + 14 * _SMOOTH, middle), 13 * _SMOOTH, index + 1, lightness)
+        ends = f"{pair.a[0]},{pair.a[1]} to {pair.b[0]},{pair.b[1]}"
+        text = f"{ends}   {pair.cosine:.3f}   {significant(pair.share)}"
         room = legend.width / _LEGEND_ACROSS - 40 * _SMOOTH
         write(draw, (left + 36 * _SMOOTH, middle), text, 18 * _SMOOTH, room)
-    return legend.resize(size, Image.Resampling.LANCZOS)
+    return (
+        Image.alpha_composite(legend.convert("RGBA"), _draw_scale(size))
+        .convert("RGB")
+        .resize((width, size[1] // _SMOOTH), Image.Resampling.LANCZOS)
+    )
+
+
+def _draw_scale(size: tuple[int, int]) -> Image.Image:
+    """On a layer of the legend's size, at its top right: a line of each of some cosines."""
+    scale = Image.new("RGBA", size)
+    draw = ImageDraw.Draw(scale)
+    middle, left = 14 * _SMOOTH, size[0] - 138 * _SMOOTH * len(_SCALE)
+    for cosine in _SCALE:
+        ends = [(left, middle), (left + 60 * _SMOOTH, middle)]
+        _draw_line(draw, ends, colour_of(5), _strength(cosine))
+        text = f"{cosine:.2g} or less" if cosine == _UNLIKE else f"{cosine:.2g}"
+        write(draw, (left + 68 * _SMOOTH, middle), text, 17 * _SMOOTH, 90 * _SMOOTH, Faint)
+        left += 160 * _SMOOTH if cosine == _UNLIKE else 120 * _SMOOTH
+    return scale

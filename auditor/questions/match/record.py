@@ -17,8 +17,9 @@ class Pair(Record):
     cosine: float
     share: float = field(
         metadata=metric(
-            "Share %",
+            "Share of cosine",
             "the pair's part of the cosine of the two mean-pooled vectors; those of all pairs add up to it",
+            unit="factor",
             source="A.8",
         )
     )
@@ -31,7 +32,8 @@ class Match(Record):
     `cosine` is that of the two mean-pooled vectors; the shares of all H*W * H*W pairs add up to it.
     `explained` is the part of it that the listed pairs account for. `is_exact` says whether the backbone
     pools by the mean, without which the shares do not explain the backbone's own image similarity. `mutual`
-    counts the pairs in which each cell is the other's nearest, where only such pairs are listed.
+    counts the pairs in which each cell is the other's nearest, where only such pairs are listed. `empty`
+    counts the cells of both without content (features of zeros), which make no pair.
     """
 
     index: str
@@ -42,6 +44,7 @@ class Match(Record):
     is_exact: bool
     pairs: tuple[Pair, ...]
     mutual: int | None = None
+    empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)

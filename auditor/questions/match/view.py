@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditor.questions.match.record import Match, Pair, RankedPair
 from auditor.report.metric import metrics_of
 from auditor.report.tables import Column, Entry, Table, columns_of
-from auditor.report.text import NO_DATA, plural, share
+from auditor.report.text import left_out, plural, share, significant
 from auditor.report.views import Rows, View
 
 
@@ -17,7 +17,7 @@ def view_match(match: Match) -> View:
         Column(of_cosine.title, True, of_cosine.definition),
     )
     rows = tuple(_row(match, rank, pair) for rank, pair in enumerate(match.pairs, start=1))
-    table = Table(f"A: {match.a}   B: {match.b}", columns, rows, (_explain(match),))
+    table = Table(f"A: {match.a}   B: {match.b}", columns, rows, (_explain(match), *left_out(match.empty)))
     ranked = [_rank(rank, pair) for rank, pair in enumerate(match.pairs, start=1)]
     heading = f"Correspondence of {match.a} and {match.b}"
     return View(heading, (table,), rows=Rows(RankedPair, ranked))
@@ -32,7 +32,7 @@ def _row(match: Match, rank: int, pair: Pair) -> tuple[Entry, ...]:
         Entry(f"{pair.a[0]},{pair.a[1]}"),
         Entry(f"{pair.b[0]},{pair.b[1]}"),
         Entry(f"{pair.cosine:.4f}"),
-        Entry(_share_of(match, pair.share)),
+        Entry(significant(pair.share)),
     )
 
 
@@ -42,10 +42,10 @@ def _rank(rank: int, pair: Pair) -> RankedPair:
 
 def _explain(match: Match) -> str:
     """What the listed pairs say about the similarity of the two images, in one or two sentences."""
-    listed = _share_of(match, sum(pair.share for pair in match.pairs))
+    part = f" ({share(match.explained / match.cosine)} %)" if match.cosine else ""
     sentences = (
-        f"The mean-pooled features have cosine {match.cosine:.4f}; "
-        f"the {plural(len(match.pairs), 'pair')} listed carry {listed} % of it."
+        f"The mean-pooled features have cosine {match.cosine:.4f}, the sum of the shares of all pairs; "
+        f"the {plural(len(match.pairs), 'pair')} listed carry {significant(match.explained)} of it{part}."
     )
     if match.mutual is not None:
         mutual = plural(match.mutual, "pair")
@@ -55,7 +55,3 @@ def _explain(match: Match) -> str:
             " The backbone does not pool by the mean, so the shares do not explain its own similarity."
         )
     return sentences
-
-
-def _share_of(match: Match, part: float) -> str:
-    return share(part / match.cosine) if match.cosine else NO_DATA

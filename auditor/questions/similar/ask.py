@@ -41,9 +41,9 @@ def similar(
     """
     check_cell(row, col, index.grid)
     if is_outside(index, path):
-        from auditor.explain.live import vector_of_file
+        from auditor.explain.live import features_of_files
 
-        vector = vector_of_file(index, Path(path), row, col)
+        vector = features_of_files(index, [Path(path)])[0][row, col]
         require_content(f"{path}:{row},{col}", vector)
         return similar_to_vector(index, vector, k=k, path=path, row=row, col=col, per_image=per_image)
     image = index.image(path)
