@@ -151,7 +151,7 @@ def image_columns(images: Sequence[FakeImage], first: int, head: str = "own") ->
 
 def cell_columns(images: Sequence[FakeImage], first: int, head: str = "own") -> dict[str, Any]:
     """Columns of cells.parquet; an image without annotations has the original variant only."""
-    names = ("image", "variant", "cell", "foreground", "present", "top5", "top5_p", "entropy")
+    names = ("image", "variant", "cell", "foreground", "present", "top5", "top5_p", "entropy", "target_rank")
     rows: dict[str, list[Any]] = {name: [] for name in names}
     for number, image in enumerate(images):
         variants = len(image.shown) if image.present is not None else 1
@@ -166,9 +166,15 @@ def cell_columns(images: Sequence[FakeImage], first: int, head: str = "own") -> 
                 rows["top5"].append(shown.tolist())
                 rows["top5_p"].append(CHANCES[: len(shown)] if chances is None else chances[cell])
                 rows["entropy"].append(None if image.entropy is None else image.entropy[variant][cell])
+                rows["target_rank"].append([_rank(shown, label) for label in image.labels])
     if head == "none":
-        del rows["top5"], rows["top5_p"], rows["entropy"]
+        del rows["top5"], rows["top5_p"], rows["entropy"], rows["target_rank"]
     return rows
+
+
+def _rank(shown: NDArray[np.int64], label: int) -> int:
+    """A class's place in a cell; behind the classes that are known where it is not among them."""
+    return [*shown.tolist(), label].index(label)
 
 
 def arrays(images: Sequence[FakeImage]) -> dict[str, NDArray[np.float32]]:

@@ -99,13 +99,50 @@ def real_found(image: FakeImage) -> Fraction:
     return len(labels & shown), len(labels)
 
 
+def base_rate(images: Sequence[FakeImage], label: int, variant: int, best: int) -> float | None:
+    """Cells that show a class among their `best` first, in the images that are not labelled with it."""
+    flags = [
+        label in image.shown[variant][cell][:best]
+        for image in images
+        if label not in image.labels and (variant == 0 or image.present is not None)
+        for cell in range(len(image.shown[0]))
+    ]
+    return sum(flags) / len(flags) if flags else None
+
+
+def by_chance(
+    images: Sequence[FakeImage], looked_at: Sequence[tuple[int, int]], variant: int = 0, best: int = 1
+) -> float | None:
+    """The mean null of pairs, each given as its class and the number of cells looked at."""
+    nulls = []
+    for label, cells in looked_at:
+        base = base_rate(images, label, variant, best)
+        if cells and base is not None:
+            none = 1.0
+            for _ in range(cells):
+                none *= 1 - base
+            nulls.append(1 - none)
+    return sum(nulls) / len(nulls) if nulls else None
+
+
 def metrics(images: Sequence[FakeImage], target: str) -> dict[str, Any]:
     """Every number of a `Metrics` record."""
     chosen = pairs(images, target)
     labelled = [image for image in images if image.label is not None]
     real = [image for image in images if image.real]
     everywhere = range(len(images[0].shown[0]))
+    several = any(len(image.labels) > 1 for image in images)
+    some = [image for image in images if image.labels and several]
+    background = [(label, len(background_cells(image))) for image, label in chosen]
+    foreground = [(label, len(class_cells(image, label))) for image, label in chosen]
+    anywhere = [(label, len(everywhere)) for _, label in chosen]
     return {
+        "top1_any": fraction([image.guesses[0][0] in image.labels for image in some]),
+        "fg_det_chance": by_chance(images, foreground),
+        "bg_act_chance": by_chance(images, background),
+        "bg_act_without_fg_chance": by_chance(images, background, 2),
+        "det_top1_chance": by_chance(images, anywhere),
+        "det_top5_chance": by_chance(images, anywhere, best=5),
         "images": len(images),
         "top1": fraction([image.guesses[0][0] == image.label for image in labelled]),
         "top5": fraction([image.label in image.guesses[0].tolist() for image in labelled]),
@@ -123,6 +160,17 @@ def metrics(images: Sequence[FakeImage], target: str) -> dict[str, Any]:
         "real_rec": add([real_found(image) for image in images]),
         "real_rec_per_image": mean([real_found(image) for image in images]),
     }
+
+
+def background_shares(images: Sequence[FakeImage], label: int) -> tuple[float | None, float | None]:
+    """The mean share of background cells that show a class w/o FG, in its images and in all others."""
+    shares: dict[bool, list[float]] = {True: [], False: []}
+    for image in images:
+        if cells := background_cells(image):
+            shown = [top1(image, 2, cell) == label for cell in cells]
+            shares[label in image.labels].append(sum(shown) / len(shown))
+    own, others = (sum(part) / len(part) if part else None for part in (shares[True], shares[False]))
+    return own, others
 
 
 def class_row(images: Sequence[FakeImage], label: int) -> dict[str, Any]:

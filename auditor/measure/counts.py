@@ -55,7 +55,8 @@ FROM seen GROUP BY image, class ORDER BY image, class
 
 IMAGE_CELLS = """
 WITH chosen AS (
-  SELECT id AS image, path, label, {classes} AS classes, top5_original AS guesses
+  SELECT id AS image, path, label, {classes} AS classes, top5_original AS guesses,
+    coalesce(list_distinct(labels), []) AS all_labels
   FROM images WHERE usable),
 evaluated AS (
   SELECT image, variant, cell, top1, foreground, list_intersect(coalesce(present, []), classes) AS here
@@ -79,6 +80,8 @@ known AS ({real})
 SELECT image, path, label, guesses[1] AS predicted, (label IS NOT NULL)::INTEGER AS labelled,
   coalesce(guesses[1] = label, false)::INTEGER AS top1,
   coalesce(list_contains(guesses, label), false)::INTEGER AS top5,
+  coalesce(list_contains(all_labels, guesses[1]), false)::INTEGER AS top1_any,
+  len(all_labels) AS labels,
   counted.* EXCLUDE (image, shown),
   len(real_labels) AS real,
   coalesce(list_contains(real_labels, guesses[1]), false)::INTEGER AS real_top1,

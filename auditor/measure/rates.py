@@ -37,11 +37,52 @@ def mean_rate(rows: Rows) -> float | None:
     return float(np.mean(hits[counted] / totals[counted])) if counted.any() else None
 
 
+def means_by(groups: NDArray[Any], rows: Rows, size: int) -> list[float | None]:
+    """The mean of the rows' own rates in each group, over rows whose total is not zero."""
+    hits, totals = rows
+    counted = totals > 0
+    sums = np.bincount(groups[counted], weights=hits[counted] / totals[counted], minlength=size)
+    counts = np.bincount(groups[counted], minlength=size)
+    return [float(sums[group] / count) if count else None for group, count in enumerate(counts)]
+
+
 def wilson(rate: Rate) -> tuple[float, float] | None:
     """Wilson's 95 % interval of a rate; None where nothing was counted."""
-    if rate.value is None:
-        return None
-    z, n, p = 1.959963984540054, rate.total, rate.value
+    return None if rate.value is None else wilson_of(rate.value, rate.total)
+
+
+def wilson_of(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a mean of `count` shares in [0, 1].
+
+    No shares vary more than zeros and ones of the same mean, so for others it is wide rather than narrow.
+    """
+    z, n, p = 1.959963984540054, count, share
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def least_difference(first: tuple[float, int], second: tuple[float, int]) -> float:
+    """The lower end of the 95 % interval of a difference of two means of shares, each with its count.
+
+    Newcombe's hybrid of their Wilson intervals (1998, method 10 for independent samples).
+    """
+    (p, n), (q, m) = first, second
+    return p - q - sqrt((p - wilson_of(p, n)[0]) ** 2 + (wilson_of(q, m)[1] - q) ** 2)
+
+
+def least_change(both: int, gained: int, lost: int, total: int) -> float:
+    """The lower end of the 95 % interval of (both + gained - both - lost) / total, over the same images.
+
+    Newcombe's hybrid for paired samples (1998, method 10), which takes their correlation into account.
+    """
+    neither = total - both - gained - lost
+    after, before = both + gained, both + lost
+    down = after / total - wilson_of(after / total, total)[0]
+    up = wilson_of(before / total, total)[1] - before / total
+    margins = after * (total - after) * before * (total - before)
+    excess = float(both * neither - gained * lost)
+    if excess > 0:  # the correction for continuity never turns the sign
+        excess = max(excess - total / 2, 0.0)
+    phi = excess / sqrt(margins) if margins else 0.0
+    return (gained - lost) / total - sqrt(max(down * down - 2 * phi * down * up + up * up, 0.0))

@@ -116,6 +116,13 @@ def metric_entry(value: Any, unit: Unit) -> Entry:
     return _ENTRIES[unit](value)
 
 
+def chance_entry(entry: Entry, chance: float | None, mark: str = ", by chance ") -> Entry:
+    """The entry of a rate with what chance would give, behind a mark, in its small print."""
+    if chance is None or not entry.detail:
+        return entry
+    return replace(entry, detail=f"{entry.detail}{mark}{share(chance)}")
+
+
 _ENTRIES: Mapping[Unit, Callable[[Any], Entry]] = {
     "percent": lambda value: rate_entry(value) if isinstance(value, Rate) else Entry(share(value)),
     "points": lambda value: Entry(points(value), "points"),

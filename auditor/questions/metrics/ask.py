@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.measure.absence import explain_absence
+from auditor.measure.census import take_census
+from auditor.measure.chance import with_chance
 from auditor.measure.counts import Counts, Target, count_images, count_pairs
+from auditor.measure.evidence import cell_evidence
 from auditor.measure.present import rank_present
 from auditor.measure.rates import mean_rate, whole_rate
 from auditor.measure.real_labels import read_real
@@ -34,13 +38,17 @@ def metrics(
     computed among the classes that the dataset holds as well.
     """
     labels = None if real is None else read_real(index, real)
-    tables = {"pairs": count_pairs(index, target), "images": count_images(index, target, labels)}
+    pairs = with_chance(index, count_pairs(index, target))
+    tables = {"pairs": pairs, "images": count_images(index, target, labels)}
     return Metrics(
         index=index.name,
         backbone=index.manifest.backbone.name,
         images=len(tables["images"]["image"]),
         certificate=index.manifest.certificate,
         present=_present(index, target) if classes == "present" else None,
+        census=take_census(index),
+        evidence=cell_evidence(index),
+        absent=explain_absence(index),
         **_rates(tables),
     )
 

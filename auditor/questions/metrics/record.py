@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from auditor.measure.census import ImageCensus
+from auditor.measure.evidence import CellEvidence
 from auditor.records import Certificate, Rate
 from auditor.report.metric import Metric, derived, metric, metrics_of
 from auditor.report.record import Record
@@ -23,12 +25,27 @@ def _any(counts: Any) -> Any:
     return (np.asarray(counts) > 0).astype(np.int64)
 
 
+def _by_chance(title: str, cells: str, chance: str) -> dict[str, Metric]:
+    """The null of an any-cell rate, over the pairs that the rate counts."""
+    return metric(
+        f"{title} by chance",
+        f"what {title} would be if cells knew nothing: the mean of 1 - (1 - p)^n over the same pairs, with n "
+        "the number of cells looked at and p the share of cells that show the class in images that are not "
+        "labelled with it, in the same variant",
+        lambda c: (np.nan_to_num(c[chance]), _any(c[cells]) * ~np.isnan(c[chance])),
+        over="pairs",
+        is_mean=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Metrics(Record):
     """Tables 1 to 3 for one index: every rate, those that do not apply with total 0.
 
     What is counted over `pairs` counts each (image, evaluation class) once, what is counted over `images`
-    each image or cell once, whichever of its classes was predicted.
+    each image or cell once, whichever of its classes was predicted. `top1_any` has total 0 where no image has
+    several labels: Top-1 says the same. `census` adds the images up, `evidence` says whether cells carry the
+    class, `absent` why nothing of the foreground could be counted.
     """
 
     index: str
@@ -149,6 +166,26 @@ class Metrics(Record):
     )
     certificate: Certificate | None
     present: PresentMetrics | None = None
+    top1_any: Rate = field(
+        default=Rate(0, 0),
+        metadata=metric(
+            "Top-1 (any label)",
+            "images whose first class is one of their labels ÷ images with labels; Top-1 asks for one fixed "
+            "label of each image",
+            lambda c: (c["top1_any"], _any(c["labels"]) * (np.asarray(c["labels"]) > 1).any()),
+        ),
+    )
+    fg_det_chance: float | None = field(default=None, metadata=_by_chance("FG Det.", "fg_cells", "fg_chance"))
+    bg_act_chance: float | None = field(default=None, metadata=_by_chance("BG Act.", "bg_cells", "bg_chance"))
+    bg_act_without_fg_chance: float | None = field(
+        default=None,
+        metadata=_by_chance("BG Act. (w/o FG)", "bg_cells_without_fg", "bg_chance_without_fg"),
+    )
+    det_top1_chance: float | None = field(default=None, metadata=_by_chance("Det. top-1", "cells", "chance"))
+    det_top5_chance: float | None = field(default=None, metadata=_by_chance("Det. top-5", "cells", "chance5"))
+    census: ImageCensus | None = None
+    evidence: CellEvidence | None = None
+    absent: str | None = None
 
     @derived.of(
         "Delta",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from auditor.questions.metrics.record import Metrics, PresentMetrics
 from auditor.report.metric import Metric, metrics_of
-from auditor.report.tables import Column, Entry, Table, columns_of, metric_entry
+from auditor.report.tables import Column, Entry, Table, chance_entry, columns_of, metric_entry
 from auditor.report.text import NO_DATA, certify, plural
 from auditor.report.views import View
 
@@ -34,18 +34,20 @@ def tabulate_metrics(rows: Sequence[Metrics]) -> Table:
             (Entry(row.index, row.backbone), *(shown[metric.title] for metric in kept))
             for row, shown in zip(rows, entries, strict=True)
         ),
-        tuple(_present_notes(rows)),
+        tuple(_notes(rows)),
         is_turnable=True,
     )
 
 
-_METRICS: tuple[Metric, ...] = (*metrics_of(Metrics).values(), *metrics_of(PresentMetrics).values())
+_SHOWN = {name: metric for name, metric in metrics_of(Metrics).items() if not name.endswith("_chance")}
+_METRICS: tuple[Metric, ...] = (*_SHOWN.values(), *metrics_of(PresentMetrics).values())
 
 
 def _entries(row: Metrics) -> Iterator[tuple[str, Entry]]:
-    """Every metric's entry by its title."""
-    for name, metric in metrics_of(Metrics).items():
-        yield metric.title, metric_entry(getattr(row, name), metric.unit)
+    """Every metric's entry by its title; what chance would give is small print of the rate."""
+    for name, metric in _SHOWN.items():
+        entry = metric_entry(getattr(row, name), metric.unit)
+        yield metric.title, chance_entry(entry, getattr(row, f"{name}_chance", None))
     for name, metric in metrics_of(PresentMetrics).items():
         value = None if row.present is None else getattr(row.present, name)
         yield metric.title, metric_entry(value, metric.unit)
@@ -70,8 +72,20 @@ def _readout(row: Metrics) -> tuple[Entry, ...]:
     return (Entry(row.index), *words, pointwise, Entry(certificate.exact_readout or NO_DATA), exact)
 
 
-def _present_notes(rows: Sequence[Metrics]) -> Iterator[str]:
+def _notes(rows: Sequence[Metrics]) -> Iterator[str]:
+    """Beside the numbers: what chance is, what became of the images, what cells are worth, what is absent."""
+    if any(entry is not None for row in rows for entry in (row.det_top1_chance, row.fg_det_chance)):
+        yield (
+            "by chance: the rate of as many cells that know nothing, each showing the class as often as "
+            "cells of images without it do; it grows with the grid."
+        )
     for row in rows:
+        if row.census is not None:
+            yield f"{row.index}: {row.census.sentence}"
+        if row.evidence is not None:
+            yield f"{row.index}: {row.evidence.sentence}"
+        if row.absent is not None:
+            yield f"Foreground and background are not counted: {row.absent}."
         if row.present is not None:
             classes = plural(row.present.classes, "class", "classes")
             yield f"{row.index}: (present) is among the {classes} that its images are labelled with."

@@ -18,6 +18,7 @@ def view_probe(probe: Probe) -> View:
     notes = (
         f"Trained {how}: {plural(probe.trained_images, 'image')}, {plural(probe.epochs, 'epoch')}, "
         f"seed {probe.seed}. The head is {probe.file}.",
+        *([] if probe.metrics.census is None else [probe.metrics.census.sentence]),
         f"Own head: {certify(probe.own.certificate)}",
         f"Probe: {certify(probe.metrics.certificate)}",
         *probe.notes,

@@ -1,0 +1,66 @@
+"""Why an index has no foreground to count: the true reason, and what to do about it."""
+
+from __future__ import annotations
+
+from auditor.store import Index
+
+CENSUS = """
+WITH known AS (
+  SELECT len(coalesce(labels, [])) > 0 AS has_label, id IN (
+    SELECT image FROM cells WHERE variant = 0 AND cell = 0 AND foreground IS NOT NULL) AS has_foreground
+  FROM images WHERE usable)
+SELECT count(*) AS images, count(*) FILTER (has_foreground) AS annotated,
+  count(*) FILTER (has_label) AS labelled, count(*) FILTER (has_label AND has_foreground) AS both
+FROM known
+"""
+
+
+def explain_absence(index: Index) -> str | None:
+    """Why no image of the index has both a class of the head and foreground; None where some has."""
+    found = index.query(CENSUS)
+    images, annotated, labelled, both = (int(found[name][0]) for name in found)
+    root = index.manifest.dataset.root
+    if not images:
+        return f"{index.name} has no image that could be read; see: audit check"
+    if not annotated:
+        return (
+            f"nothing is annotated in {index.name}: this needs boxes or masks; build it with: "
+            f"audit index {root} --annotations FILE"
+        )
+    if not labelled:
+        return _unmatched(index, annotated)
+    if not both:
+        return (
+            f"{annotated:,} images of {index.name} have boxes or masks, and {labelled:,} others a class of "
+            f"its head, but none has both; check the annotations' file names and classes in {root}"
+        )
+    return None
+
+
+def explain_no_background(index: Index) -> str:
+    """Why no class has a background cell without foreground to look at."""
+    if (reason := explain_absence(index)) is not None:
+        return reason
+    return (
+        f"no labelled image of {index.name} has a background cell: some annotated pixel lies in every cell; "
+        "a backbone with a finer grid may have some: audit models"
+    )
+
+
+def _unmatched(index: Index, annotated: int) -> str:
+    """Foreground is there, but its classes are not the head's."""
+    manifest = index.manifest
+    names = [known.name for known in manifest.dataset.classes]
+    first = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    heads = f"{len(manifest.classes):,} classes of its head"
+    whose = f"the dataset's classes ({first})" if names else "its labels"
+    if manifest.options.get("head_file"):
+        fix = (
+            f"name the head's classes as the dataset does: audit index {manifest.dataset.root} --classes FILE"
+        )
+    else:
+        fix = f"train a head on the labels: audit index {manifest.dataset.root} --head probe"
+    return (
+        f"{annotated:,} images of {index.name} have boxes or masks, but none of {whose} is among the "
+        f"{heads}; {fix}"
+    )
