@@ -20,6 +20,7 @@ from auditor.questions.threshold.ask import threshold
 from auditor.questions.threshold.draw import draw_thresholds
 from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresholds
 from auditor.records import Preprocess, Rate
+from auditor.report.views import view_of
 from auditor.store import HeadFacts, Index
 from indexes import World, make_world, softmax, write_world
 
@@ -63,7 +64,9 @@ def score_of(
 def curve_by_loops(
     world: World, name: str, tau: float, evaluated: Sequence[int], known: dict[str, Any]
 ) -> tuple[Rate, Rate]:
+    """Over the cells and pairs of the classes that have a prototype, whatever the score."""
     correct = foreground = active = pairs = 0
+    classes = set(known["feature_fg"])
     for row in evaluated:
         kept = []
         for cell in range(9):
@@ -71,10 +74,10 @@ def curve_by_loops(
             kept.append(score is not None and score > tau)
         shown = world.scores[row].argmax(axis=1)
         for cell, here in enumerate(world.present[row]):
-            foreground += bool(here)
-            correct += kept[cell] and int(shown[cell]) in here
+            foreground += bool(here & classes)
+            correct += kept[cell] and int(shown[cell]) in here & classes
         background = [cell for cell, here in enumerate(world.present[row]) if not here]
-        for label in world.labels[row] if background else ():
+        for label in classes.intersection(world.labels[row]) if background else ():
             pairs += 1
             active += any(kept[cell] and shown[cell] == label for cell in background)
     return Rate(correct, foreground), Rate(active, pairs)
@@ -176,6 +179,16 @@ def test_a_class_without_prototype_is_never_kept(tmp_path: Path) -> None:
         int(shown[row, cell] == 1 and 1 in world.present[row][cell]) for row in evaluated for cell in range(9)
     )
     assert found.curve("feature_fg")[0].loc.hits == correct
+    # every curve is over class 1 alone, so that all of them start from the same cells
+    own = [here for row in evaluated for here in world.present[row] if 1 in here]
+    assert {point.loc.total for point in found.points} == {len(own)}
+    assert found.curve("max_softmax")[0].loc.hits == correct
+    pairs = [row for row in evaluated if 1 in world.labels[row] and not all(world.present[row])]
+    assert {point.bg_act.total for point in found.points} == {len(pairs)}
+    whole = [here for row in evaluated for here in world.present[row] if here]
+    assert found.loc_of_all_classes.total == len(whole) > len(own)
+    assert "over the 1 of 4 classes that have a prototype" in view_of(found).tables[0].notes[0]
+    assert draw_thresholds(found).size  # which has the sentence too
 
 
 def test_a_head_that_is_not_affine_has_no_logit_prototype(tmp_path: Path) -> None:

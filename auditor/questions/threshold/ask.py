@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import BackboneError, DatasetError, IndexMismatch
+from auditor.measure.absence import explain_absence
 from auditor.measure.counts import CLASSES, IMAGE_CELLS, PAIR_CELLS, Counts, Target, require_head
 from auditor.measure.scores import require_scores
 from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresholds
@@ -38,9 +39,12 @@ SPACES: Mapping[CellScore, Space] = {
 
 FOREGROUND = (
     IMAGE_CELLS
-    + "SELECT image, cell, top1, list_contains(here, top1) AS hit FROM evaluated "
+    + "SELECT image, cell, top1, list_contains(here, top1) AS hit, "
+    + "len(list_intersect(here, $classes::INTEGER[])) > 0 AS counts, "
+    + "list_contains(list_intersect(here, $classes::INTEGER[]), top1) AS counted_hit FROM evaluated "
     + "WHERE variant = 0 AND len(here) > 0 ORDER BY image, cell"
 )
+"""Foreground cells; those that `counts`, and are hit, where only some classes are evaluated."""
 BACKGROUND = (
     PAIR_CELLS
     + "SELECT image, class, cell, hit FROM seen WHERE variant = 0 AND bg ORDER BY image, class, cell"
@@ -67,17 +71,16 @@ def threshold(index: Index, *, calibration: Index | str | None = None, target: T
     Class scores come from the head's matrix: where it is not affine there is no logit prototype, and a note.
     """
     require_head(index)
+    if (reason := explain_absence(index)) is not None:
+        raise DatasetError(reason)
     division = _divide(index, calibration)
     learnt = _foreground(division.calibration, division.given, target)
     shown = _shown(index, division.evaluated)
     scores, notes = _score_cells(index, division, learnt, shown)
-    foreground = _foreground(index, division.evaluated, target)
-    background = _only(index.query(BACKGROUND.format(classes=CLASSES[target])), division.evaluated)
-    if not len(foreground["image"]):
-        raise DatasetError(
-            f"nothing is annotated in the evaluated images of {index.name}; index boxes or masks"
-        )
     known = np.unique(learnt["top1"][learnt["hit"]])
+    foreground = _foreground(index, division.evaluated, target, known)
+    background = _only(index.query(BACKGROUND.format(classes=CLASSES[target])), division.evaluated)
+    covered = _covered(index, foreground, background, known)
     return Thresholds(
         index=index.name,
         calibration=division.name,
@@ -90,17 +93,36 @@ def threshold(index: Index, *, calibration: Index | str | None = None, target: T
             ThresholdPoint(score, float(tau), loc, bg_act)
             for score, values in scores.items()
             for tau, loc, bg_act in zip(
-                TAUS, _loc(foreground, values), _bg_act(background, values), strict=True
+                TAUS, _loc(covered[0], values), _bg_act(covered[1], values), strict=True
             )
         ),
         notes=notes,
+        loc_of_all_classes=Rate(int(foreground["hit"].sum()), len(foreground["hit"])),
+        bg_act_of_all_classes=_kept_whole(background),
     )
+
+
+def _covered(index: Index, foreground: Counts, background: Counts, known: Ids) -> tuple[Counts, Counts]:
+    """What every curve counts: the cells and pairs of the classes that have a prototype, for all the same."""
+    if not len(foreground["image"]):
+        raise DatasetError(f"no evaluated image of {index.name} has a foreground cell; give another split")
+    if not foreground["counts"].any():
+        raise DatasetError(
+            f"no class in the evaluated images of {index.name} has a prototype; give others: --calibration"
+        )
+    cells = {name: column[foreground["counts"]] for name, column in foreground.items()}
+    own = np.isin(background["class"], known)
+    return cells | {"hit": cells["counted_hit"]}, {name: column[own] for name, column in background.items()}
+
+
+def _kept_whole(background: Counts) -> Rate:
+    """BG Act. with every cell kept."""
+    pairs, pair = np.unique(np.stack([background["image"], background["class"]]), axis=1, return_inverse=True)
+    return Rate(len(np.unique(pair.ravel()[background["hit"]])), pairs.shape[1])
 
 
 def report(index: Index, wish: Wish) -> Iterator[Answer]:
     """On a page: Figures 5 and 6."""
-    if not len(index.query("SELECT 1 FROM cells WHERE foreground LIMIT 1")["1"]):
-        raise DatasetError(f"nothing is annotated in {index.name}; index boxes or masks")
     yield Answer(threshold(index))
 
 
@@ -215,8 +237,10 @@ def _shown(index: Index, images: Ids) -> Counts:
     return _only(index.query(SHOWN), images)
 
 
-def _foreground(index: Index, images: Ids, target: Target) -> Counts:
-    return _only(index.query(FOREGROUND.format(classes=CLASSES[target])), images)
+def _foreground(index: Index, images: Ids, target: Target, evaluated: Ids | None = None) -> Counts:
+    """Foreground cells of images; `counts` those that hold one of the evaluated classes."""
+    classes = [] if evaluated is None else evaluated.tolist()
+    return _only(index.query(FOREGROUND.format(classes=CLASSES[target]), {"classes": classes}), images)
 
 
 def _only(rows: Counts, images: Ids) -> Counts:

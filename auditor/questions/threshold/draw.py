@@ -44,7 +44,8 @@ def draw_thresholds(thresholds: Thresholds) -> Image.Image:
     against.plot(*_start(thresholds), "ko", markersize=5, label="all cells kept")
     handles, names = against.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
-    figure.suptitle(f"{as_written(thresholds.index)}: keeping only cells whose score exceeds τ", fontsize=12)
+    title = f"{as_written(thresholds.index)}: keeping only cells whose score exceeds τ"
+    figure.suptitle("\n".join(filter(None, (title, thresholds.restriction))), fontsize=12)
     return picture(figure)
 
 

@@ -37,8 +37,10 @@ class Thresholds(Record):
     """`audit threshold` (Figures 5 and 6): the curves of every score that the index's head allows.
 
     `prototypes` classes of `classes` have a prototype, from correct foreground cells of `calibration_images`
-    images that are not among the `images` evaluated. A cell whose predicted class has none (`unknown_cells`
-    of them) is never kept by a prototype score.
+    images that are not among the `images` evaluated. Every curve counts the same cells and pairs: those of
+    the classes that have a prototype. A cell whose predicted class has none (`unknown_cells` of them) is
+    never kept by a prototype score. `loc_of_all_classes` and `bg_act_of_all_classes` are the rates with every
+    cell kept, over all classes: what the curves start from where every class has a prototype.
     """
 
     index: str
@@ -50,6 +52,27 @@ class Thresholds(Record):
     unknown_cells: int
     points: tuple[ThresholdPoint, ...]
     notes: tuple[str, ...] = ()
+    loc_of_all_classes: Rate = field(default=Rate(0, 0))
+    bg_act_of_all_classes: Rate = field(default=Rate(0, 0))
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether some evaluated cell or pair is of a class without prototype, and in no curve."""
+        first = self.points[0]
+        totals = first.loc.total, first.bg_act.total
+        return totals != (self.loc_of_all_classes.total, self.bg_act_of_all_classes.total)
+
+    @property
+    def restriction(self) -> str:
+        """What every curve is evaluated over, where that is not everything."""
+        if not self.is_restricted:
+            return ""
+        whole = self.loc_of_all_classes.value, self.bg_act_of_all_classes.value
+        loc, bg_act = ("none" if value is None else f"{100 * value:.1f} %" for value in whole)
+        return (
+            f"every curve is over the {self.prototypes:,} of {self.classes:,} classes that have a prototype; "
+            f"over all classes, with every cell kept, Loc. is {loc} and BG Act. {bg_act}"
+        )
 
     @property
     def scores(self) -> tuple[CellScore, ...]:

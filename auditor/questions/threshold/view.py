@@ -51,7 +51,11 @@ def _tabulate(thresholds: Thresholds) -> Table:
         f"{titles} over tau, in percent, with the counts behind them",
         (Column("tau", is_number=False), *columns),
         rows,
-        (_describe_prototypes(thresholds), *thresholds.notes),
+        (
+            *([f"E{thresholds.restriction[1:]}."] if thresholds.restriction else []),
+            _describe_prototypes(thresholds),
+            *thresholds.notes,
+        ),
     )
 
 
