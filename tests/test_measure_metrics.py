@@ -41,13 +41,20 @@ def test_context_equals_plain_loops(tmp_path: Path, seed: int) -> None:
     images = random_images(seed, 40)
     counted = reference.counted(images, [0])
     with Index.open(make_index(tmp_path / "index", images, removed=[0])) as index:
-        rows = context(index).rows
+        rows = context(index, plain=True).rows
+        ranked = {by: context(index, by=by).rows for by in ("delta", "bg_act_wo_fg")}
     assert len(rows) == 6
     for row in rows:
         for name, value in reference.class_row(counted, row.label).items():
             assert plain(getattr(row, name)) == value, (row.label, name)
+        share, elsewhere = reference.background_shares(counted, row.label)
+        assert (row.bg_share, row.bg_share_elsewhere) == (pytest.approx(share), pytest.approx(elsewhere))
     deltas = [row.delta for row in rows]
     assert deltas == sorted(deltas, key=lambda delta: -(delta or 0))
+    for by, table in ranked.items():
+        least = [row.least(by) for row in table]
+        assert least == sorted(least, key=lambda end: (end is None, -(end or 0)))
+        assert {row.label for row in table} == {row.label for row in rows}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -63,6 +63,10 @@ def context(name: str = "jacamar") -> ClassContext:
         lost=1,
         p_value=0.0003,
         q_value=0.0041,
+        bg_share=0.5,
+        bg_share_elsewhere=0.1,
+        least_excess=0.25,
+        least_delta=0.19,
     )
 
 
@@ -122,7 +126,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(name, width)
     assert max(map(len, text.splitlines())) <= width
     whole = {
         "metrics": ["345678/1023456", "300000/1023456", "40002/57000", "33.8", "70.2"],
-        "context": ["450/1203", "33.3", "71.8", "+38.5", "0.004"],
+        "context": ["450/1203", "33.3", "71.8", "+38.5", "0.004", "+19.0"],
         "match": ["0.9000", "0.100", "20.0", "1,2", "3,4"],
         "similar": ["0.9877"],
     }
@@ -136,7 +140,7 @@ def test_a_pipe_gets_every_row_on_one_line():
 
 
 def test_a_long_name_folds_before_the_table_is_split():
-    text = shown(ContextTable("val", "delta", (context("a very long class name " * 3),)), 80)
+    text = shown(ContextTable("val", "delta", (context("a very long class name " * 3),)), 90)
     assert sum(line.startswith("Class ") for line in text.splitlines()) == 1
 
 
@@ -189,11 +193,14 @@ def test_a_class_without_images_shows_no_numbers():
         bg_act_without_fg_interval=None,
         images=0,
         q_value=None,
+        least_delta=None,
     )
     row = next(
-        line for line in shown(ContextTable("val", "delta", (empty,))).splitlines() if "jacamar" in line
+        line
+        for line in shown(ContextTable("val", "delta", (empty,), plain=True)).splitlines()
+        if "jacamar" in line
     )
-    assert row.split() == ["jacamar", *["–"] * 6]
+    assert row.split() == ["jacamar", *["–"] * 7]
 
 
 def test_class_detail_counts_its_cells():

@@ -53,8 +53,9 @@ def context(label: int) -> ClassContext:
     rate = Rate(13, 39)
     bounds = (0.206, 0.49)
     return ClassContext(
-        label, HOSTILE, None, 39, rate, rate, rate, bounds, Rate(28, 39), bounds, 16, 1, 0.1, 0.2
-    )
+        label, HOSTILE, None, 39, rate, rate, rate, bounds, Rate(28, 39), bounds, 16, 1, 0.1, 0.2,
+        least_delta=0.2,
+    )  # fmt: skip
 
 
 def metrics(index: str) -> Metrics:

@@ -5,37 +5,63 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
+from auditor.measure.absence import explain_no_background
+from auditor.measure.chance import shares_elsewhere, with_chance
 from auditor.measure.counts import Counts, count_pairs
 from auditor.measure.images import find_class, grids_of
-from auditor.measure.rates import rates_by, wilson
+from auditor.measure.rates import least_change, least_difference, means_by, rates_by, wilson
 from auditor.measure.significance import correct, mcnemar
 from auditor.questions.context.record import By, ClassContext, ClassDetail, ContextTable
-from auditor.records import Rate
 from auditor.report.metric import metrics_of
 from auditor.report.page_parts import Answer, Subject, Wish
 from auditor.store import Index
 
+JUDGED = 2  # images with background: of fewer, nothing can be told from chance
 SHOWN = 3  # images of a class on a page, each in all variants
 LOOKED_AT = 50  # images of the class among which the one with foreground is sought
 
 Flags = NDArray[np.bool_]
 
 
-def context(index: Index, *, by: By = "delta", minimum: int = 1) -> ContextTable:
-    """Classes with at least `minimum` images that have a background cell, most context-dependent first."""
+def context(
+    index: Index, *, by: By = "delta", minimum: int = 1, plain: bool = False, shows_all: bool = False
+) -> ContextTable:
+    """Classes with at least `minimum` images that have a background cell, most context-dependent first.
+
+    They are ranked by what the data support, the lower end of an interval (`ClassContext.least`), or with
+    `plain` by the paper's rates as they are. q-values are over all classes, whatever the minimum.
+    """
+    rows = _correct(_class_rows(index, _counts(index)))
+    kept = [row for row in rows if row.bg_act_without_fg.total >= max(minimum, 1)]
+    rank = _rank_plainly if plain else _rank
+    return ContextTable(
+        index=index.name,
+        by=by,
+        rows=tuple(sorted(kept, key=lambda row: rank(row, by))),
+        plain=plain,
+        minimum=minimum,
+        largest=max((row.bg_act_without_fg.total for row in rows), default=0),
+        shows_all=shows_all,
+    )
+
+
+def p_values(index: Index) -> dict[int, float | None]:
+    """The test of every class, uncorrected: the family that one class's test belongs to."""
+    return {row.label: row.p_value for row in _class_rows(index, count_pairs(index, "all"))}
+
+
+def _counts(index: Index) -> Counts:
+    """The counts of all pairs; DatasetError, with the true reason, where there is no background."""
     counts = count_pairs(index, "all")
     if not counts["bg_cells_without_fg"].any():
-        raise DatasetError(
-            f"{index.name} has no background to compare: context needs boxes or masks; "
-            f"build it with: audit index {index.manifest.dataset.root} --annotations FILE"
-        )
-    rows = [row for row in _class_rows(index, counts) if row.bg_act_without_fg.total >= max(minimum, 1)]
-    return ContextTable(index.name, by, tuple(sorted(_correct(rows), key=lambda row: _rank(row, by))))
+        raise DatasetError(explain_no_background(index))
+    return counts
 
 
 def class_detail(index: Index, label: int | str, *, limit: int | None = None) -> ClassDetail:
@@ -56,14 +82,18 @@ def class_detail(index: Index, label: int | str, *, limit: int | None = None) ->
 def _class_rows(index: Index, counts: Counts) -> list[ClassContext]:
     """A row for every class that some image is labelled with; q-values come later."""
     classes, group = np.unique(np.asarray(counts["class"], dtype=np.int64), return_inverse=True)
+    counts = with_chance(index, counts)
     rates = _rates_by(group, counts, len(classes))
-    gained, lost, _ = (np.bincount(group, weights=part, minlength=len(classes)) for part in _changes(counts))
+    elsewhere = shares_elsewhere(index)
+    changes = [np.bincount(group, weights=part, minlength=len(classes)) for part in _changes(counts)]
     images = np.bincount(group, minlength=len(classes))
     rows = []
     for position, label in enumerate(classes):
         own = {name: column[position] for name, column in rates.items()}
         before, after = own["bg_act"], own["bg_act_without_fg"]
-        more, less = int(gained[position]), int(lost[position])
+        gained, lost, kept = (int(part[position]) for part in changes)
+        can_judge = after.total >= JUDGED
+        share, other = own["bg_share"], elsewhere.get(int(label))
         rows.append(
             ClassContext(
                 label=int(label),
@@ -72,21 +102,25 @@ def _class_rows(index: Index, counts: Counts) -> list[ClassContext]:
                 images=int(images[position]),
                 bg_act_interval=wilson(before),
                 bg_act_without_fg_interval=wilson(after),
-                gained=more,
-                lost=less,
-                p_value=mcnemar(more, less) if after.total else None,
+                gained=gained,
+                lost=lost,
+                p_value=mcnemar(gained, lost) if after.total else None,
                 q_value=None,
+                bg_share_elsewhere=other[0] if other else None,
+                least_excess=least_difference((share, after.total), other) if can_judge and other else None,
+                least_delta=least_change(kept, gained, lost, after.total) if can_judge else None,
                 **own,
             )
         )
     return rows
 
 
-def _rates_by(group: NDArray[np.int64], counts: Counts, classes: int) -> dict[str, list[Rate]]:
+def _rates_by(group: NDArray[np.int64], counts: Counts, classes: int) -> dict[str, list[Any]]:
     """Every counted metric of a row, class by class; each class counts its own pairs alone."""
-    metrics = metrics_of(ClassContext).items()
     return {
-        name: rates_by(group, metric.counts(counts), classes) for name, metric in metrics if metric.counts
+        name: (means_by if metric.is_mean else rates_by)(group, metric.counts(counts), classes)
+        for name, metric in metrics_of(ClassContext).items()
+        if metric.counts
     }
 
 
@@ -103,7 +137,13 @@ def _correct(rows: Sequence[ClassContext]) -> list[ClassContext]:
     return [replace(row, q_value=q) for row, q in zip(rows, q_values, strict=True)]
 
 
-def _rank(row: ClassContext, by: By) -> tuple[float, int, int]:
+def _rank(row: ClassContext, by: By) -> tuple[float, float, int, int]:
+    """What the data support most first; last the classes of which they say nothing, in the plain order."""
+    least = row.least(by)
+    return (np.inf if least is None else -least, *_rank_plainly(row, by))
+
+
+def _rank_plainly(row: ClassContext, by: By) -> tuple[float, int, int]:
     """Largest first; among equals the class with more images, then the lower id."""
     value = row.delta if by == "delta" else row.bg_act_without_fg.value
     return (-value if value is not None else np.inf, -row.bg_act_without_fg.total, row.label)

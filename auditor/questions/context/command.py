@@ -23,9 +23,15 @@ def context(
         Literal["delta", "bg_act_wo_fg"], typer.Option(help="delta: Table 8; bg_act_wo_fg: Table 7.")
     ] = "delta",
     minimum: Annotated[int, typer.Option(min=1, help="Leave out classes with fewer images.")] = 1,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Order by the paper's rates as they are, however few the images.")
+    ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Show every class, not only the first twenty.")] = False,
     images: Annotated[int, typer.Option(min=1, help="Images to list with --class.")] = 50,
 ) -> ContextTable | ClassDetail:
     """Rank classes by context dependence (Tables 7, 8), or look into one class, image by image.
+
+    The order is what the data support: the lower end of a 95 % interval. --plain is the paper's.
 
     One image occluded and inpainted: audit occlude IMG. Other fills and a placebo: audit fills.
 
@@ -35,4 +41,4 @@ def context(
 
     if class_ is not None:
         return ask.class_detail(index, class_, limit=images)
-    return ask.context(index, by=by, minimum=minimum)
+    return ask.context(index, by=by, minimum=minimum, plain=plain, shows_all=all_)

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from auditor.errors import DatasetError
 from auditor.explain.fill_counts import count_fills
-from auditor.measure.counts import Counts
+from auditor.measure.absence import explain_absence
+from auditor.measure.counts import Counts, require_head
 from auditor.measure.rates import whole_rate
 from auditor.measure.significance import correct, mcnemar
 from auditor.questions.fills.record import FillRow, FillTable, Placebo
@@ -37,6 +39,9 @@ def fills(
     With `has_placebo` the foreground's shape is laid over background as well; at most `limit` images of a
     class are occluded. `watch` is told how it goes.
     """
+    require_head(index)
+    if (reason := explain_absence(index)) is not None:
+        raise DatasetError(reason)
     under, watch = tuple(under) or (index.manifest.fill,), watch or Silence()
     counts = count_fills(index, under, label=label, has_placebo=has_placebo, limit=limit, watch=watch)
     return compare_fills(index, under, counts, has_placebo=has_placebo)
