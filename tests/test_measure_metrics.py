@@ -11,12 +11,13 @@ import pytest
 import reference
 
 from auditor.errors import BackboneError, DatasetError
-from auditor.measure.images import find_class, grids_of
+from auditor.measure.images import find_class, find_classes, grids_of
+from auditor.models.imagenet import class_names
 from auditor.questions.context.ask import class_detail, context
 from auditor.questions.metrics.ask import image_rows, metrics
 from auditor.records import Rate
 from auditor.store import Index
-from indexes import FakeImage, make_index, random_images
+from indexes import FakeImage, make_index, manifest, random_images
 
 
 def plain(value: Any) -> Any:
@@ -178,3 +179,32 @@ def test_unannotated_images_have_no_rates_and_no_context(tmp_path: Path) -> None
         assert measured.loc_per_image is None
         with pytest.raises(DatasetError, match="needs boxes or masks"):
             context(index)
+
+
+@pytest.mark.parametrize("name", ["crane", "Maillot"])
+def test_a_name_of_two_imagenet_classes_is_asked_back_with_both(tmp_path: Path, name: str) -> None:
+    """Classes 134 and 517 are both cranes, 638 and 639 both maillots."""
+    classes = class_names()
+    described = replace(manifest(), classes=classes)
+    with Index.open(make_index(tmp_path / "index", [], described=described)) as index:
+        both = [label for label, known in enumerate(classes) if known.name == name.lower()]
+        assert len(both) == 2
+        for asked in (lambda: find_class(index, name), lambda: find_classes(index, [f"3,{name}"])):
+            with pytest.raises(DatasetError, match="names 2 classes of index") as raised:
+                asked()
+            for label in both:
+                assert f"{label} {name.lower()} {classes[label].synset}" in str(raised.value)
+        for label in both:
+            assert find_class(index, str(label)) == find_class(index, classes[label].synset) == label
+
+
+def test_names_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> None:
+    described = replace(manifest(), classes=class_names())
+    with Index.open(make_index(tmp_path / "index", [], described=described)) as index:
+        assert find_classes(index, ["Cardigan", "cardigan", "Cardigan,3"]) == [
+            264,
+            474,
+            3,
+        ]  # a corgi, a jacket
+        with pytest.raises(DatasetError, match="264 Cardigan n02113186, 474 cardigan n02963159"):
+            find_class(index, "CARDIGAN")

@@ -15,15 +15,17 @@ from auditor.store import Index
 
 
 def find_class(index: Index, text: str) -> int:
-    """Class id from an id, a name (in any case) or a synset; DatasetError with close matches."""
-    classes = index.manifest.classes
-    if text.isdecimal() and int(text) < len(classes):
-        return int(text)
+    """Class id from an id, a name (in any case) or a synset.
+
+    DatasetError lists all classes of a name that several share, or close matches of one that none has.
+    """
+    labels = _classes_called(index, text)
+    if len(labels) == 1:
+        return labels[0]
+    if labels:
+        raise DatasetError(_ask_for_one(index, text, labels))
     wanted = text.casefold()
-    for label, known in enumerate(classes):
-        if wanted in (known.name.casefold(), known.synset):
-            return label
-    names = {known.name.casefold(): known.name for known in classes}
+    names = {known.name.casefold(): known.name for known in index.manifest.classes}
     containing = [name for folded, name in names.items() if wanted in folded][:3]
     close = containing or [names[folded] for folded in get_close_matches(wanted, names)]
     raise DatasetError(f"{index.name} has no class {text!r}; close matches: {', '.join(close) or 'none'}")
@@ -33,13 +35,32 @@ def find_classes(index: Index, texts: Sequence[str]) -> list[int]:
     """Class ids from ids, names or synsets, or lists of them as "3,8"; a name may itself hold commas."""
     labels: list[int] = []
     for text in texts:
-        try:
-            labels.append(find_class(index, text))
-        except DatasetError:
-            if "," not in text:
-                raise
-            labels += [find_class(index, part.strip()) for part in text.split(",")]
+        parts = [text] if _classes_called(index, text) else map(str.strip, text.split(","))
+        labels += [find_class(index, part) for part in parts]
     return list(dict.fromkeys(labels))
+
+
+def _classes_called(index: Index, text: str) -> list[int]:
+    """The classes of an id, a synset or a name; of names that differ in case alone, the one written so."""
+    classes = index.manifest.classes
+    if text.isdecimal() and int(text) < len(classes):
+        return [int(text)]
+    wanted = text.casefold()
+    labels = range(len(classes))
+    return (
+        [label for label in labels if classes[label].synset == wanted]
+        or [label for label in labels if classes[label].name == text]
+        or [label for label in labels if classes[label].name.casefold() == wanted]
+    )
+
+
+def _ask_for_one(index: Index, text: str, labels: Sequence[int]) -> str:
+    classes = [(label, index.manifest.classes[label]) for label in labels]
+    listed = ", ".join(
+        " ".join(filter(None, (str(label), known.name, known.synset))) for label, known in classes
+    )
+    word = "id or synset" if all(known.synset for _, known in classes) else "id"
+    return f"{text!r} names {len(labels)} classes of {index.name}: {listed}; name one by its {word}"
 
 
 def image_grids(index: Index, path: str) -> ImageGrids:
