@@ -59,6 +59,7 @@ class Question:
 
 
 QUESTIONS = (
+    Question("findings", "Findings", ASK, of_classes=False),
     Question("metrics", "Metrics", ASK),
     Question("confusion", "Confusion", ASK),
     Question("grid", "Prediction grids", LOOK),

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from auditor.errors import DatasetError
+from auditor.measure.rates import wilson
 from auditor.questions.map.record import CellMap, Cluster, PredictedShare
 from auditor.records import ClassShare, Rate
+from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
+from auditor.report.text import interval
 from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.cluster import find_exemplars
 from auditor.search.cluster_facts import (
@@ -22,6 +26,9 @@ from auditor.search.cluster_facts import (
 from auditor.store import Index, find_map, save_map
 from auditor.store.derived import MAP
 
+KEPT = 2.0  # times as often in the same place as by chance
+ON_OBJECTS = 0.2  # of the cells of a mark that nobody labelled may touch an annotated object
+FOUND = 0.3  # of the class's images more than of others, at least
 NAMED = 3  # predicted classes and over-represented ones that a cluster names
 
 
@@ -94,3 +101,33 @@ def report(index: Index, wish: Wish) -> Iterator[Answer | str]:
     made = index.query("SELECT sample, seed FROM read_parquet($map) LIMIT 1", {"map": str(path)})
     words = (f"--{name}={values[0]}" for name, values in made.items())
     yield Answer(describe(index, path), tuple(words))
+
+
+def findings(index: Index) -> Iterator[Finding]:
+    """Of each class the cluster that its images hold and others do not: on no object, kept to few places."""
+    if MAP not in index.manifest.derived:
+        raise DatasetError("marks that belong to a class are found on the map; make it with: audit map")
+    strongest: dict[str, Finding] = {}
+    for cluster in describe(index, index.path / MAP).clusters:
+        mark = _mark(cluster)
+        if mark is not None and mark.strength > getattr(strongest.get(mark.subject), "strength", FOUND):
+            strongest[mark.subject] = mark
+    yield from strongest.values()
+
+
+def _mark(cluster: Cluster) -> Finding | None:
+    """A cluster of one class, in one place and on no object, as a finding; None for any other."""
+    label = cluster.label
+    if label is None or (cluster.foreground.value or 0.0) > ON_OBJECTS or (cluster.position or 0.0) < KEPT:
+        return None
+    elsewhere = wilson(label.elsewhere)
+    if label.interval is None or elsewhere is None:
+        return None
+    sentence = (
+        f"{label.images.hits} of {label.images.total} images of {label.name} ({interval(label.interval)} %) "
+        f"hold a cell like {cluster.exemplars[0]}, mostly in the same places and on no object; "
+        f"{label.elsewhere.hits} of {label.elsewhere.total} other images do."
+    )
+    words = ("similar", "--patch", cluster.exemplars[0])
+    strength = label.interval[0] - elsewhere[1]
+    return Finding(label.name, sentence, label.images, label.interval, label.q_value, strength, words)

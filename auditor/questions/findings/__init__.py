@@ -1,0 +1,1 @@
+"""What is wrong with this dataset, in a few sentences?"""
