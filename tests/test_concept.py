@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,37 @@ def test_scores_counts_and_hits_are_brute_force(
             or images[number].true_name == row.name
         }
         assert row.images == Rate(sum(bool(above[number].any()) for number in having), len(having))
+
+
+def test_cells_without_content_are_no_reference_and_never_found(
+    images: list[FakeImage], tmp_path: Path
+) -> None:
+    made = [replace(image, features=image.features.copy(), norms=image.norms.copy()) for image in images]
+    for number, where in ((0, (0, 0)), (2, (1, 1)), (3, (2, 0))):
+        made[number].features[where] = 0
+        made[number].norms[where] = 0
+    first, second = images[0].path, images[1].path
+    empty = f"{first}:0,0"
+    refused = f"{first}.*has no content: its feature is all zeros"
+    with Index.open(make_index(tmp_path / "index", made)) as index:
+        for content in (
+            {"cells": [empty, f"{second}:0,0"]},
+            {"cells": [f"{second}:0,0", f"{second}:1,0"], "negatives": [empty]},
+        ):
+            with pytest.raises(AuditError, match=refused):
+                concept(index, write(tmp_path, content))
+        vectors = np.zeros((2, DIM), dtype=np.float32)
+        vectors[0, 0] = 1
+        with pytest.raises(AuditError, match="nil has no content"):
+            concept(index, References("axes", ("x", "nil"), vectors, vectors[:0]))
+        # a threshold below zero, which a feature of zeros would reach
+        vectors[1, 0], vectors[1, 1] = -0.5, 0.75**0.5
+        found = concept(index, References("axes", ("x", "y"), vectors, vectors[:0]), top=10_000)
+        usable = sum(image.status == "ok" for image in images)
+    assert (found.threshold, found.empty) == (pytest.approx(-0.5), 3)
+    assert found.cells.total == len(found.hits) == 9 * usable - 3
+    holes = {(first, 0, 0), (images[2].path, 1, 1), (images[3].path, 2, 0)}
+    assert not holes & {(hit.path, hit.row, hit.col) for hit in found.hits}
 
 
 @pytest.mark.parametrize(

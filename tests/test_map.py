@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -14,14 +15,16 @@ from scipy.stats import fisher_exact
 
 from auditor.errors import DatasetError, IndexDamaged
 from auditor.grids import parse_cell
-from auditor.questions.map.ask import map_
-from auditor.questions.map.record import CellMap
+from auditor.questions.map.ask import map_, rank_cluster
+from auditor.questions.map.record import CellMap, Cluster
 from auditor.questions.similar.ask import similar
-from auditor.records import Rate
+from auditor.records import ClassShare, Rate
+from auditor.records.watch import Silence
+from auditor.report.views import pictures_of, view_of
 from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.cluster_facts import position_lift
-from auditor.search.layout import Axes, Placing, sample_cells
-from auditor.store import Index, IndexWriter
+from auditor.search.layout import Axes, Placing, lay_out, sample_cells
+from auditor.store import Index, IndexWriter, save_map
 from auditor.store.check import check
 from indexes import make_index, random_images
 
@@ -136,6 +139,79 @@ def test_a_damaged_map_is_seen_and_a_stale_one_forgotten(tmp_path: Path) -> None
         writer.finish()
     assert not (folder / "map.parquet").exists()
     assert check(folder).is_sound
+
+
+class Diary:
+    """A watch that keeps the stages, what was counted in each, and the order."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[int]] = {}
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def start(self, stage: str, total: int) -> None:
+        self.stages[stage] = [0, total]
+
+    def advance(self, count: int) -> None:
+        self.stages[list(self.stages)[-1]][0] += count
+
+
+def test_cells_without_content_lie_on_no_map_and_every_stage_is_told(tmp_path: Path) -> None:
+    images = random_images(3, 12)
+    for image in images:
+        image.status = "ok"
+    images[4].features[1, 1] = images[4].norms[1, 1] = 0
+    images[7].features[0] = images[7].norms[0] = 0
+    with Index.open(make_index(tmp_path / "index", images)) as index:
+        diary = Diary()
+        found = map_(index, sample=60, seed=4, watch=diary)
+        assert found.empty == 4
+        assert found.alone.total == 12 * 9 - 4
+        assert not index.is_empty(found.sampled).any()
+        assert "4 cells have no content" in " ".join(view_of(found).tables[0].notes)
+        # a map of the days when they lay on it too is made again
+        columns = lay_out(index, 60, 4, Silence())
+        assert len(columns["cell"]) == 104
+        more = {name: np.append(column, column[:4]) for name, column in columns.items()}
+        save_map(index, more)
+        assert map_(index, sample=60, seed=4).alone.total == 104
+    assert [stage.split(",")[0] for stage in diary.stages] == [
+        "reading cells",
+        "principal axes",
+        "UMAP",
+        "UMAP",
+        "clusters",
+        "placing the other cells",
+    ]
+    assert diary.stages["UMAP, epochs"] == [500, 500]
+    placed = diary.stages["placing the other cells"]
+    assert placed[0] == placed[1] == 104 - len(found.sampled)
+
+
+def cluster(number: int, images: int, lift: int, **changes: Any) -> Cluster:
+    """Ten cells of so many images, all of one class that is so many times as frequent there."""
+    share = ClassShare("cat", Rate(images, images), None, Rate(0, images * (lift - 1)), 0.001, 0.001)
+    facts = {"foreground": Rate(0, 10), "position": 9.0, "peak": (0, 0), "peak_cells": 9} | changes
+    return Cluster(number, 10, images, (f"{number}.jpg:0,0",), (share,), (), **facts)
+
+
+def test_clusters_of_one_image_come_last() -> None:
+    alone, several = cluster(1, 1, 260, position=None), cluster(2, 2, 3)
+    covered = cluster(3, 5, 3, foreground=Rate(10, 10))  # all on annotated objects: nothing suspicious
+    assert (alone.suspicion, covered.suspicion) == (0, 0)
+    assert several.suspicion == pytest.approx(9)
+    assert sorted([alone, covered, several], key=rank_cluster) == [several, covered, alone]
+
+
+def test_the_sheet_has_twelve_clusters_and_is_drawn_only_when_asked(mapped: tuple[Path, CellMap]) -> None:
+    path, found = mapped
+    assert len(found.clusters) > 12
+    with Index.open(path) as index:
+        first, sheet = pictures_of(index, found)
+        assert (first.only_with, sheet.only_with) == (None, "clusters")
+        assert callable(sheet.image)
+        assert sheet.drawn().height < 2600
 
 
 def test_too_few_cells_are_refused(tmp_path: Path) -> None:

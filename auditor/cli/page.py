@@ -90,7 +90,7 @@ def _parts(index: Index, question: Question, wish: Wish) -> Part:
 
 def _figures(index: Index, answer: Answer) -> Iterator[Figure]:
     for picture in pictures_of(index, answer.record):
-        yield figure(picture.image, picture.caption, picture.caption)
+        yield figure(picture.drawn(), picture.caption, picture.caption)
 
 
 def write_command(index: Index, name: str, *words: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from auditor.draw.colours import Bright, Dark, Faint, Paper, Quiet, White
-from auditor.draw.lettering import draw_disc, write, write_path
+from auditor.draw.lettering import draw_disc, write, write_fitted, write_path
 from auditor.grids import cell_box, parse_cell
 from auditor.records import Hit
 
@@ -75,9 +75,14 @@ def draw_card(image: Image.Image | None, hit: Hit, rank: int, grid: Grid) -> Ima
         card.paste(zoom_cell(image, hit.row, hit.col, grid), (0, _THUMB + 8))
     left, room = ZOOM + 10, _THUMB - ZOOM - 10
     write(draw, (left, _THUMB + 18), f"{rank}   {hit.cosine:.3f}", 18, room)
-    write(draw, (left, _THUMB + 42), hit.predicted or hit.label or "", 16, room)
+    write_fitted(draw, (left, _THUMB + 42), first_name(hit.predicted or hit.label or ""), 16, room)
     write_path(draw, (left, _THUMB + 64), f"{hit.path}:{hit.row},{hit.col}", 13, room)
     return card
+
+
+def first_name(name: str) -> str:
+    """The first of several synonyms ("notebook, notebook computer"), which is the one people know."""
+    return name.split(",")[0]
 
 
 # ------------------------------------------------------------------------------------- rows of cards
@@ -101,15 +106,15 @@ def _draw_row(drawn: Image.Image, row: Row, top: int, images: Images, grid: Grid
         left += 48
     for line, words in enumerate(row.words):
         colour, size = (Dark, 19) if line == 0 else (Faint, 16)
-        write(draw, (left, top + 20 + 26 * line), words, size, _MARGIN + _TEXT - left - 10, colour)
+        write_fitted(draw, (left, top + 20 + 26 * line), words, size, _MARGIN + _TEXT - left - 10, colour)
     for position, (cell, caption) in enumerate(row.cells):
         place = _MARGIN + _TEXT + position * (_SIDE + _GAP)
         drawn.paste(show_cell(cell, images, grid, _SIDE), (place, top))
         path, _, where = cell.rpartition(":")
-        write(draw, (place, top + _SIDE + 13), caption or f"cell {where}", 15, _SIDE)
+        write_fitted(draw, (place, top + _SIDE + 13), caption or f"cell {where}", 15, _SIDE)
         name = path.rpartition("/")[2]
         below = f"{name}:{where}" if caption else name
-        write(draw, (place, top + _SIDE + 32), below, 13, _SIDE, Faint)
+        write_path(draw, (place, top + _SIDE + 32), below, 13, _SIDE)
 
 
 def show_cell(cell: str, images: Images, grid: Grid, side: int) -> Image.Image:

@@ -135,11 +135,28 @@ def write(
     draw.text(place, shorten(shown, font, width), colour, font, anchor)
 
 
+def write_fitted(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: int,
+    width: float,
+    colour: Colour = Dark,
+) -> None:
+    """One line of plain text, in smaller letters where it is wide, and cut only where that is not enough."""
+    lines, font = fit(text, width, 1, range(size, size * 2 // 3, -1))
+    draw.text(place, "".join(lines), colour, font, "lm")
+
+
 def write_path(
     draw: ImageDraw.ImageDraw, place: tuple[float, float], path: str, size: int, width: float
 ) -> None:
-    """A faint line that keeps the path's end, where the file's name stands."""
+    """A faint line that keeps the path's end, where the file's name stands; in smaller letters where wide."""
     shown, font = letter(path, size)
+    for smaller in range(size - 1, size * 2 // 3, -1):
+        if font.getlength(shown) <= width:
+            break
+        shown, font = letter(path, smaller)
     draw.text(place, shorten_path(shown, font, width), Faint, font, "lm")
 
 

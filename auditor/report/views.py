@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -49,16 +49,20 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawing of an answer: the words of its file's name, the image, and its caption.
+    """A drawing of an answer: the words of its file's name, the image or what draws it, and its caption.
 
     Pictures of one name are stacked in one file. One that is `only_with` an option is written by a command
     with that option alone; a page shows every one.
     """
 
     words: tuple[str, ...]
-    image: Image
+    image: Image | Callable[[], Image]
     caption: str
     only_with: str | None = None
+
+    def drawn(self) -> Image:
+        """The image, drawn now where it was not yet: what nobody asks for is not drawn."""
+        return self.image() if callable(self.image) else self.image
 
 
 def view_of(answer: Any) -> View:

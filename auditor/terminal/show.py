@@ -57,7 +57,7 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None, *, 
     for count, (words, group) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(stack([picture.image for picture in group]), path)
+        save(stack([picture.drawn() for picture in group]), path)
         if not quiet:
             say(f"picture: {path}")
 

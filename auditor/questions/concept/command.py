@@ -11,12 +11,14 @@ from auditor.terminal.question import question
 
 if TYPE_CHECKING:
     from auditor.questions.concept.record import Concept
+    from auditor.records.watch import Watch
     from auditor.store import Index
 
 
 @question(draws=True)
 def concept(
     index: Index,
+    watch: Watch,
     references: Annotated[
         Path,
         typer.Argument(
@@ -35,4 +37,4 @@ def concept(
     """
     from auditor.questions.concept import ask
 
-    return ask.concept(index, references, top)
+    return ask.concept(index, references, top, watch)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from auditor.draw.cells import Grid, Images, Row, draw_rows
+from auditor.draw.cells import Grid, Images, Row, draw_rows, first_name
 from auditor.explain.crops import crops
 from auditor.questions.concept.record import Concept
 from auditor.report.text import percent, plural
@@ -32,7 +32,8 @@ def draw_concept(concept: Concept, images: Images, grid: Grid) -> Image.Image:
     """The reference cells that have a place in the index, then the cells found, best first."""
     references = tuple((name, "") for name in concept.references if _is_cell(name))[:_ACROSS]
     hits = [
-        (f"{hit.path}:{hit.row},{hit.col}", f"{hit.cosine:.3f}  {hit.label or ''}") for hit in concept.hits
+        (f"{hit.path}:{hit.row},{hit.col}", f"{hit.cosine:.3f}  {first_name(hit.label or '')}")
+        for hit in concept.hits
     ]
     spread = f"found in {percent(concept.images)} % of the images"
     words = (concept.name, plural(len(concept.references), "reference"), spread)

@@ -14,7 +14,8 @@ class Concept(Record):
 
     A cell's score is its largest cosine to a reference, less the largest to a negative one. `threshold` is
     the lowest score of a reference against the others. `cells` and `images` are counted over the images
-    that hold no reference; `references` names what was searched for.
+    that hold no reference; `references` names what was searched for. `empty` counts the cells of these images
+    without content (features of zeros), which are in neither.
     """
 
     index: str
@@ -27,3 +28,4 @@ class Concept(Record):
     images: Rate
     hits: tuple[Hit, ...]
     classes: tuple[ClassShare, ...]
+    empty: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditor.questions.concept.record import Concept
 from auditor.records import ClassShare, Hit
 from auditor.report.tables import Entry, Table, columns_of
-from auditor.report.text import NO_DATA, chance, counts, interval, percent, plural, times
+from auditor.report.text import NO_DATA, chance, counts, interval, left_out, percent, plural, times
 from auditor.report.views import Rows, View
 
 _LISTED = 20  # classes; every one is in the JSON and the files
@@ -53,7 +53,7 @@ def _class(row: ClassShare) -> tuple[Entry, ...]:
     )
 
 
-def _notes(concept: Concept) -> tuple[str, str]:
+def _notes(concept: Concept) -> tuple[str, ...]:
     """How often the concept is found, and what was looked for."""
     references = plural(len(concept.references), "reference")
     negatives = plural(concept.negatives, "negative")
@@ -63,4 +63,5 @@ def _notes(concept: Concept) -> tuple[str, str]:
         f"{counts(concept.cells)} cells, those with a score of at least {concept.threshold:.4f}: the lowest "
         "of a reference against the others.",
         f"References: {references} ({concept.encoding}){less}. Images that hold one are not counted.",
+        *left_out(concept.empty),
     )

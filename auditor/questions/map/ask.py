@@ -11,6 +11,7 @@ from auditor.errors import DatasetError
 from auditor.measure.rates import wilson
 from auditor.questions.map.record import CellMap, Cluster, PredictedShare
 from auditor.records import ClassShare, Rate
+from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval
@@ -23,6 +24,7 @@ from auditor.search.cluster_facts import (
     images_of_clusters,
     sampled_cells,
 )
+from auditor.search.content import has_content, usable_images
 from auditor.store import Index, find_map, save_map
 from auditor.store.derived import MAP
 
@@ -32,14 +34,21 @@ FOUND = 0.3  # of the class's images more than of others, at least
 NAMED = 3  # predicted classes and over-represented ones that a cluster names
 
 
-def map_(index: Index, *, sample: int = 20_000, seed: int = 0) -> CellMap:
+def map_(index: Index, *, sample: int = 20_000, seed: int = 0, watch: Watch | None = None) -> CellMap:
     """The stored map, made first where there is none of this sample and seed."""
     path = find_map(index, sample, seed)
-    if path is None:
+    if path is None or _holds_empty_cells(index, path):
         from auditor.search.layout import lay_out
 
-        path = save_map(index, lay_out(index, sample, seed))
+        path = save_map(index, lay_out(index, sample, seed, watch or Silence()))
     return describe(index, path)
+
+
+def _holds_empty_cells(index: Index, path: Path) -> bool:
+    """Whether the map is of the days when cells without content lay on it too, in a heap of their own."""
+    images = usable_images(index)
+    cells = index.query("SELECT count(*) AS n FROM read_parquet($map)", {"map": str(path)})["n"][0]
+    return int(cells) > int(has_content(index, images).sum())
 
 
 def describe(index: Index, path: Path) -> CellMap:
@@ -48,16 +57,23 @@ def describe(index: Index, path: Path) -> CellMap:
     cells = sampled["image"].astype(np.int64) * index.manifest.cells_per_image + sampled["cell"]
     members = sampled["cluster"].astype(np.int64)
     clusters = _clusters(index, path, counts, find_exemplars(index, cells, members))
+    placed = sum(each.cells for each in counts)
     return CellMap(
         index=index.name,
         sample=int(sampled["sample"][0]),
         seed=int(sampled["seed"][0]),
-        alone=Rate(sum(each.cells for each in counts if not each.number), sum(each.cells for each in counts)),
-        clusters=tuple(sorted(clusters, key=lambda cluster: (-cluster.suspicion, cluster.number))),
+        alone=Rate(sum(each.cells for each in counts if not each.number), placed),
+        clusters=tuple(sorted(clusters, key=rank_cluster)),
         sampled=cells,
         points=np.stack([sampled["x"], sampled["y"]], axis=1),
         members=members,
+        empty=len(usable_images(index)) * index.manifest.cells_per_image - placed,
     )
+
+
+def rank_cluster(cluster: Cluster) -> tuple[bool, float, int]:
+    """Clusters of one image last: however odd it is, it says nothing of the dataset."""
+    return cluster.images == 1, -cluster.suspicion, cluster.number
 
 
 def _clusters(

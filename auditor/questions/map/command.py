@@ -10,12 +10,14 @@ from auditor.terminal.question import question
 
 if TYPE_CHECKING:
     from auditor.questions.map.record import CellMap
+    from auditor.records.watch import Watch
     from auditor.store import Index
 
 
 @question(draws=True)
 def map_(
     index: Index,
+    watch: Watch,
     sample: Annotated[int, typer.Option("--sample", min=16, help="Cells that UMAP sees, at most.")] = 20_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sample and of UMAP.")] = 0,
     clusters: Annotated[  # read by the pictures alone
@@ -29,4 +31,4 @@ def map_(
     """
     from auditor.questions.map import ask
 
-    return ask.map_(index, sample=sample, seed=seed)
+    return ask.map_(index, sample=sample, seed=seed, watch=watch)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from PIL import Image, ImageDraw
 
-from auditor.draw.cells import Grid, Images, Row, draw_rows, show_cell
+from auditor.draw.cells import Grid, Images, Row, draw_rows, first_name, show_cell
 from auditor.draw.colours import Faint, Paper
-from auditor.draw.lettering import draw_disc, write
+from auditor.draw.lettering import draw_disc, write_fitted
 from auditor.draw.scatter import draw_points
 from auditor.explain.crops import crops
 from auditor.grids import parse_cell
-from auditor.questions.map.record import LISTED, CellMap, Cluster
+from auditor.questions.map.record import CellMap, Cluster
 from auditor.report.text import percent, plural, share, times
 from auditor.report.views import Picture
 from auditor.store import Index
@@ -29,13 +28,16 @@ _PANEL = 118  # pixels of an exemplar beside the map
 
 
 def picture_map(index: Index, cell_map: CellMap) -> Iterator[Picture]:
-    """The map with exemplars of the first clusters, then exemplars of every cluster that the table lists."""
+    """The map with exemplars of the first clusters, then more exemplars of each of them."""
     images = _exemplars(index, cell_map.clusters[:NAMED], SHOWN)
     caption = "The cells on the map, and its most suspicious clusters (Figure 10)"
     yield Picture(("map",), draw_map(cell_map, images, index.grid), caption)
-    listed = replace(cell_map, clusters=cell_map.clusters[:LISTED])
-    if listed.clusters:
-        drawn = draw_clusters(listed, _exemplars(index, listed.clusters, None), index.grid)
+    named = cell_map.clusters[:NAMED]
+    if named:
+
+        def drawn() -> Image.Image:
+            return draw_clusters(named, _exemplars(index, named, None), index.grid)
+
         caption = "Exemplars of each of these clusters, its medoid first"
         yield Picture(("map", "clusters"), drawn, caption, only_with="clusters")
 
@@ -65,10 +67,10 @@ def draw_map(cell_map: CellMap, images: Images, grid: Grid) -> Image.Image:
     return drawn
 
 
-def draw_clusters(cell_map: CellMap, images: Images, grid: Grid) -> Image.Image:
+def draw_clusters(clusters: Sequence[Cluster], images: Images, grid: Grid) -> Image.Image:
     """A row of exemplars for every cluster, the medoid first, most suspicious clusters on top."""
     rows = []
-    for cluster in cell_map.clusters:
+    for cluster in clusters:
         owner, size, predicted = _facts(cluster)
         words = (owner, *size.split("; "), predicted)
         rows.append(Row(words, tuple((cell, "") for cell in cluster.exemplars), cluster.number))
@@ -81,8 +83,8 @@ def _draw_panel(cluster: Cluster, images: Images, grid: Grid) -> Image.Image:
     draw = ImageDraw.Draw(panel)
     draw_disc(draw, (17, 20), 17, cluster.number)
     first, second = _facts(cluster)[:2]
-    write(draw, (44, 11), first, 18, panel.width - 44)
-    write(draw, (44, 35), second, 16, panel.width - 44, Faint)
+    write_fitted(draw, (44, 11), first, 18, panel.width - 44)
+    write_fitted(draw, (44, 35), second, 16, panel.width - 44, Faint)
     for position, cell in enumerate(cluster.exemplars[:SHOWN]):
         panel.paste(show_cell(cell, images, grid, _PANEL), (44 + position * (_PANEL + 8), 54))
     return panel
@@ -92,7 +94,15 @@ def _facts(cluster: Cluster) -> tuple[str, str, str]:
     """Whose class it is, how large and where, what its cells are predicted as."""
     label, predicted = cluster.label, cluster.predicted[:1]
     size = f"{plural(cluster.cells, 'cell')}, {plural(cluster.images, 'image')}"
-    owner = f"{share(label.of_found)} % {label.name}, {times(label.lift)}" if label else "no class of its own"
+    owner = (
+        f"{share(label.of_found)} % {first_name(label.name)}, {times(label.lift)}"
+        if label
+        else "no class of its own"
+    )
     place = f"place {times(cluster.position)}, peak {cluster.peak[0]},{cluster.peak[1]}"
-    shown = f"predicted {predicted[0].name} {percent(predicted[0].cells)} %" if predicted else "no prediction"
+    shown = (
+        f"predicted {first_name(predicted[0].name)} {percent(predicted[0].cells)} %"
+        if predicted
+        else "no prediction"
+    )
     return owner, f"{size}; {place}", shown

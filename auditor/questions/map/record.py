@@ -66,7 +66,10 @@ class Cluster(Record):
 
         What belongs to one class, to one place, and to no annotated object is what nobody meant to be there.
         The root, since the padding of a network alone gives every corner of the grid clusters of its own.
+        0 for the cells of a single image, whose class and place are necessarily one.
         """
+        if self.images == 1:
+            return 0.0
         lift = self.label.lift if self.label is not None else None
         background = 1 - (self.foreground.value or 0.0)
         return (lift or 1.0) * sqrt(max(self.position or 1.0, 1.0)) * background
@@ -77,7 +80,8 @@ class CellMap(Record):
     """`audit map`: an index in two dimensions and in clusters, most suspicious first (Figure 10).
 
     The arrays are those of the cells that UMAP saw: their ids, points (n, 2) and clusters (0: of none).
-    `alone` counts the cells of no cluster among all that have a place; all places are in map.parquet.
+    `alone` counts the cells of no cluster among all that have a place; all places are in map.parquet. `empty`
+    counts the cells without content (features of zeros), which have none. Clusters of one image come last.
     """
 
     index: str
@@ -88,3 +92,4 @@ class CellMap(Record):
     sampled: NDArray[np.int64] = field(metadata=NOT_WRITTEN)
     points: NDArray[np.float32] = field(metadata=NOT_WRITTEN)
     members: NDArray[np.int64] = field(metadata=NOT_WRITTEN)
+    empty: int = 0

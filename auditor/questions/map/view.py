@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditor.questions.map.record import LISTED, CellMap, Cluster
 from auditor.report.metric import metrics_of
 from auditor.report.tables import Column, Entry, Table, columns_of
-from auditor.report.text import NO_DATA, chance, percent, plural, share, times
+from auditor.report.text import NO_DATA, chance, left_out, percent, plural, share, times
 from auditor.report.views import Rows, View
 
 _LEAD = (
@@ -41,12 +41,15 @@ def _column(name: str) -> Column:
 
 def _notes(cell_map: CellMap) -> tuple[str, ...]:
     hidden = len(cell_map.clusters) - LISTED
+    lone = sum(cluster.images == 1 for cluster in cell_map.clusters)
     first = cell_map.clusters[0].exemplars[0] if cell_map.clusters else None
     return (
+        *left_out(cell_map.empty),
         *([f"{hidden} more clusters: --json or --table"] if hidden > 0 else []),
         f"{percent(cell_map.alone)} % of the cells belong to no cluster. UMAP saw "
         f"{len(cell_map.sampled):,} cells (seed {cell_map.seed}); the others lie where their nearest "
         "neighbours do.",
+        *([f"{plural(lone, 'cluster')} of a single image: last in the order."] if lone else []),
         "Lift: the rate among the class's images over that of all. "
         f"Position: {metrics_of(Cluster)['position'].definition}.",
         *([f"What else looks like it: audit similar --patch {first}"] if first else []),
