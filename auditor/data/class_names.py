@@ -32,13 +32,17 @@ def number(classes: Sequence[ClassName]) -> dict[str, int]:
     return {each.name: position for position, each in enumerate(classes)}
 
 
-def read_class_list(path: Path) -> tuple[ClassName, ...]:
-    """The classes of a classes.txt: one name a line, ordered by id; DatasetError if it has none."""
+def read_class_list(path: Path, *, distinct: bool = True) -> tuple[ClassName, ...]:
+    """The classes of a classes.txt: one name a line, ordered by id; DatasetError if it has none.
+
+    A head may have two classes of one name, as ImageNet's cranes are: not `distinct`.
+    """
     names = [line.strip() for line in read_text(path).splitlines()]
     while names and not names[-1]:
         names.pop()
-    if not names or len(set(names)) != len(names):
-        raise DatasetError(f"{path} must hold one distinct class name on each line")
+    if not all(names) or not names or (distinct and len(set(names)) != len(names)):
+        kind = "distinct class name" if distinct else "class name"
+        raise DatasetError(f"{path} must hold one {kind} on each line")
     return tuple(to_class(name) for name in names)
 
 

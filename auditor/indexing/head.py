@@ -57,12 +57,12 @@ def train_head(
 
 
 def _keep(writer: IndexWriter, backbone: Backbone, plan: Plan, head: Head) -> Head:
-    """Write the head into the index; a given one is copied, so that its hash still names its file."""
+    """Write the head into the index; a given probe is copied, so that its hash still names its file."""
     file = f"heads/{plan.head}.safetensors"
     path = writer.path / file
     path.parent.mkdir(exist_ok=True)
     with new_file(path) as temporary:
-        if plan.given is None:
+        if plan.given is None or plan.given.name == "linear":
             save_head(head, temporary, backbone.weights_sha256)
         else:
             shutil.copyfile(plan.given.path, temporary)

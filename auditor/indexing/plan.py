@@ -11,36 +11,16 @@ from typing import Any
 
 from auditor.data.load import Loaded
 from auditor.data.synth import is_synthetic
-from auditor.errors import BackboneError, DatasetError, IndexMismatch
-from auditor.files import digest
+from auditor.errors import DatasetError, IndexMismatch
+from auditor.indexing.given import GivenHead, read_given
 from auditor.indexing.matching import ClassMatch, fixed_label, match_classes
 from auditor.indexing.request import HeadChoice, Request
 from auditor.models.backbone import Backbone
-from auditor.models.head_files import load_probe
-from auditor.models.heads import AnyProbe
 from auditor.models.imagenet import class_names, real_labels, synset_ids
-from auditor.records import VARIANTS, ClassName, Dataset, Readout
+from auditor.records import VARIANTS, ClassName, Dataset
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 
 FOLDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class GivenHead:
-    """A probe from a file, to be used as it is."""
-
-    path: Path
-    sha256: str
-    head: AnyProbe
-
-    def note(self) -> str:
-        """What its scores of images that it was trained on are worth."""
-        if self.head.folds == 1:
-            return f"{self.path} holds one head, whose scores of images that it was trained on are too good"
-        return (
-            f"{self.path} holds {self.head.folds} heads, one for each fold of what it was trained on; every "
-            "image is scored by that of its fold, which never saw it"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +85,10 @@ def fold_of(content_hash: str) -> int:
 def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
     """Choose the head (own, else a probe where there are labels, else none) and match the classes."""
     given: GivenHead | None = None
-    head: HeadName = "probe"
+    head: HeadName
     if isinstance(request.head, Path):
-        given = _read_given(request.head, backbone, request.readout)
-        classes = given.head.classes
+        given = read_given(request.head, backbone, dataset, request)
+        head, classes = given.name, given.head.classes
     else:
         head = _choose_head(dataset, backbone, request.head)
         classes = _classes(head, dataset, backbone)
@@ -120,16 +100,9 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         match,
         VARIANTS if is_annotated else VARIANTS[:1],
         [c.synset for c in classes] == list(synset_ids()),
-        (*_notes(match, head, dataset), *([] if given is None else [given.note()])),
+        (*_notes(match, head, dataset), *(given.notes if given else ())),
         given,
     )
-
-
-def _read_given(path: Path, backbone: Backbone, readout: Readout) -> GivenHead:
-    head = load_probe(path, backbone)
-    if readout == "exact" and head.readout is None:
-        raise BackboneError(f"the head in {path} has no exact readout; use --readout pointwise")
-    return GivenHead(path, digest(path, "sha256"), head)
 
 
 def _choose_head(dataset: Dataset, backbone: Backbone, head: HeadChoice) -> HeadName:

@@ -62,4 +62,4 @@ def _check_head(request: Request) -> None:
     if request.classes is not None:
         if not isinstance(request.head, Path):
             raise BackboneError("--classes names the classes of a head in a file: give it with --head FILE")
-        read_class_list(request.classes)
+        read_class_list(request.classes, distinct=False)

@@ -19,7 +19,8 @@ from auditor.models.heads import AnyProbe, Head, LinearHead, OwnHead, TextHead
 from auditor.models.probe import MlpHead, ProbeHead, make_mlp
 from auditor.records import ClassName
 
-_KEY = "audit_head"
+HEADER = "audit_head"
+"""Where a head that audit wrote describes itself, in the header of its file."""
 
 
 def save_head(head: Head, path: Path, weights_sha256: str | None = None) -> None:
@@ -48,7 +49,7 @@ def save_head(head: Head, path: Path, weights_sha256: str | None = None) -> None
         affine = head.backbone.anatomy.affine
         tensors = {} if affine is None else {"weight": affine[0], "bias": affine[1]}
     ready = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    save_file(ready, path, metadata={_KEY: json.dumps(header)})
+    save_file(ready, path, metadata={HEADER: json.dumps(header)})
 
 
 def load_head(path: Path, backbone: Backbone | None = None) -> Head:
@@ -56,8 +57,8 @@ def load_head(path: Path, backbone: Backbone | None = None) -> Head:
     saved = _read(path)
     if saved.kind in ("probe", "mlp"):
         return _restore_probe(path, saved)
-    if saved.kind == "own" and saved.tensors:
-        return LinearHead(saved.tensors["weight"], saved.tensors["bias"], saved.classes)
+    if saved.kind in ("own", "linear") and saved.tensors:
+        return LinearHead(saved.tensors["weight"], saved.tensors["bias"], saved.classes, saved.kind)
     if backbone is None:
         raise BackboneError(f"the head in {path} works through its model: load the backbone first")
     if saved.kind == "text":
@@ -66,14 +67,19 @@ def load_head(path: Path, backbone: Backbone | None = None) -> Head:
     return OwnHead(backbone)
 
 
-def load_probe(path: Path, backbone: Backbone) -> AnyProbe:
-    """The probe in a file, for this backbone's features; BackboneError where it was trained on others."""
+def load_probe(path: Path, backbone: Backbone) -> AnyProbe | LinearHead:
+    """The probe or linear head in a file by audit; BackboneError where it was trained on other features."""
     saved = _read(path)
-    if saved.kind not in ("probe", "mlp"):
+    if saved.kind not in ("probe", "mlp", "linear"):
         raise BackboneError(
             f"{path} holds no probe but the {saved.kind} head of an index: use --head {saved.kind}"
         )
-    head, weights = _restore_probe(path, saved), saved.header.get("weights_sha256")
+    head: AnyProbe | LinearHead
+    if saved.kind == "linear":
+        head = LinearHead(saved.tensors["weight"], saved.tensors["bias"], saved.classes, "linear")
+    else:
+        head = _restore_probe(path, saved)
+    weights = saved.header.get("weights_sha256")
     if head.dim != backbone.dim:
         raise BackboneError(
             f"the head in {path} reads features of {head.dim} numbers, and those of {backbone.name} have "
@@ -101,10 +107,10 @@ def _read(path: Path) -> _Saved:
     if not path.is_file():
         raise BackboneError(f"no head at {path}")
     metadata = read_header(path)
-    if _KEY not in metadata:
+    if HEADER not in metadata:
         raise BackboneError(f"{path} holds no head that audit wrote: those are in heads/ of an index")
     try:
-        header = json.loads(metadata[_KEY])
+        header = json.loads(metadata[HEADER])
         classes = tuple(ClassName(name, synset) for name, synset in header["classes"])
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)

@@ -27,7 +27,7 @@ class Head(Protocol):
 
     @property
     def name(self) -> str:
-        """own, text, probe or mlp."""
+        """own, linear, text, probe or mlp."""
         ...
 
     @property
@@ -92,14 +92,20 @@ class OwnHead:
 
 
 class LinearHead:
-    """An affine own head without its model: all that an index needs to score cells again."""
+    """An affine head without its model: the model's own (`own`), or anybody's (`linear`)."""
 
-    name = "own"
     readout = "linear"
     verdict: Verdict = "exact"
 
-    def __init__(self, weight: Tensor, bias: Tensor, classes: tuple[ClassName, ...]) -> None:
-        self.weight, self.bias, self.classes = weight, bias, classes
+    def __init__(
+        self, weight: Tensor, bias: Tensor, classes: tuple[ClassName, ...], name: str = "own"
+    ) -> None:
+        self.weight, self.bias, self.classes, self.name = weight, bias, classes, name
+
+    @property
+    def dim(self) -> int:
+        """The length C of the features that it reads."""
+        return self.weight.shape[-1]
 
     def scores(self, features: Tensor, folds: Tensor | None = None) -> Tensor:
         """W h + b."""
@@ -182,7 +188,7 @@ def certify(backbone: Backbone, head: Head | None, images: Tensor) -> Certificat
             pointwise = _error(lambda: head.scores(grid.features), wanted)
             exact = _error(lambda: head.exact(grid), wanted)
     anatomy = backbone.anatomy
-    probe = {ProbeHead: "linear", MlpHead: "mlp"}.get(type(head))
+    probe = {ProbeHead: "linear", LinearHead: "linear", MlpHead: "mlp"}.get(type(head))
     return Certificate(
         aggregation="gap" if probe else anatomy.aggregation,
         head=probe or anatomy.head,

@@ -17,7 +17,7 @@ from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess, 
 SCHEMA = 1
 MANIFEST = "index.json"
 
-HeadName = Literal["own", "text", "probe", "none"]
+HeadName = Literal["own", "linear", "text", "probe", "none"]
 
 
 @dataclass(frozen=True, slots=True)

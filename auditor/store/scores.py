@@ -84,7 +84,7 @@ def _read_affine(index: Index) -> AffineHead | None:
         raise BackboneError(
             f"{path} holds no head, or is damaged: {problem}; see: audit check --index {index.name}"
         ) from None
-    if kind not in ("own", "probe") or set(tensors) != {"weight", "bias"}:
+    if kind not in ("own", "linear", "probe") or set(tensors) != {"weight", "bias"}:
         return None
     weight, bias = (np.asarray(tensors[name], dtype=np.float32) for name in ("weight", "bias"))
     stacked = (weight, bias) if weight.ndim == 3 else (weight[None], bias[None])
