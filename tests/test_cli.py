@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,6 +73,47 @@ def test_json_is_the_record_and_nothing_else(demo: Path, ask: Callable[..., Any]
     assert len(ask("match", "images/000003.png", "images/000011.png", "-k", "7")["pairs"]) == 7
     assert ask("check")["is_sound"] is True
     assert len(ask("models")) >= 20
+
+
+@pytest.mark.parametrize("words", [[], ["-i", "scenes-symbols"]], ids=["newest", "named"])
+def test_every_answer_begins_with_its_index(
+    demo: Path, ask: Callable[..., Any], audit: Callable[..., str], words: list[str]
+) -> None:
+    """Once for each index; the tour's test holds it for every question."""
+    line = "scenes-symbols: scenes, symbols, 160 images"
+    assert audit("context", *words).splitlines()[0] == line
+    assert audit("metrics", "-i", "scenes-symbols", "-i", "scenes-symbols").splitlines()[:2] == [line, line]
+    told = {"index": "scenes-symbols", "dataset": "scenes", "backbone": "symbols", "caveats": []}
+    (metrics,) = ask("metrics", *words)
+    for answer in (metrics, ask("context", *words), ask("grid", "images/000003.png", *words)):
+        assert {name: answer[name] for name in told} == told
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
+def test_pictures_outlive_whoever_stops_reading(demo: Path, tmp_path: Path, as_json: list[str]) -> None:
+    """As `audit grid ... | head -1` does: no picture is lost, and nothing is said of it."""
+    (tmp_path / "indexes").symlink_to(demo / "indexes")
+    command = [sys.executable, "-m", "auditor", "grid", "images/000003.png", "images/000011.png", *as_json]
+    pipe = f"{shlex.join(command)} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", pipe], cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, code = done.stdout.splitlines()
+    assert first == ("{" if as_json else "scenes-symbols: scenes, symbols, 160 images")
+    assert (code, done.stderr) == ("0", "")
+    pictures = {path.name for path in (tmp_path / "reports" / "scenes-symbols").iterdir()}
+    assert pictures == {"grid-000003.png", "grid-000011.png"}
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
+def test_a_pipe_that_nobody_reads_is_no_error(demo: Path, tmp_path: Path, as_json: list[str]) -> None:
+    out = tmp_path / "grid.png"
+    command = [sys.executable, "-m", "auditor", "grid", "images/000003.png", "--out", str(out), *as_json]
+    with subprocess.Popen(command, cwd=demo, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert out.stat().st_size > 1000
 
 
 def test_tables_are_written(demo: Path, audit: Callable[..., str], tmp_path: Path) -> None:

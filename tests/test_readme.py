@@ -11,6 +11,7 @@ import typer
 from conftest import README, readme_commands
 
 from auditor.cli.app import app
+from auditor.questions import find_question
 
 ROOT = README.parent
 TOUR = readme_commands("A tour")
@@ -26,6 +27,8 @@ def test_the_tour_runs_as_it_stands(command: list[str], demo: Path, audit: Calla
     """The first two commands are the fixture that these run in."""
     printed = audit(*command)
     assert printed.strip()
+    if find_question(command[0]) is not None:
+        assert printed.startswith("scenes-symbols: scenes, symbols, 160 images")
     for kind, path in re.findall(r"^(picture|report|table): (.+)$", printed, re.MULTILINE):
         assert (demo / path).stat().st_size > 1000, kind
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from auditor.questions.similar.record import Similar
 from auditor.records import VARIANTS, BackboneRow, Certificate, Check, Hit, IndexSummary, Rate
 from auditor.report.views import View, view_of
 from auditor.terminal.console import print_view
+from auditor.terminal.progress import Patience
 
 HOSTILE = "[/]x[red]\x1b[31m\u202e.jpg"
 SHOWN = r"[/]x[red]\x1b[31m\u202e.jpg"
@@ -249,3 +251,16 @@ def test_check_says_sound_or_what_is_wrong():
 def test_unfinished_indexes_are_named_and_empty_lists_are_said_so():
     assert "is unfinished" in shown(RECORDS["indexes"], None)
     assert shown([]).strip() == "Nothing to show."
+
+
+def test_a_long_wait_is_said_on_a_terminal_and_leaves_nothing_there():
+    for after, is_terminal, is_said in ((0.05, True, True), (60, True, False), (0.05, False, False)):
+        text = io.StringIO()
+        console = Console(file=text, force_terminal=is_terminal, width=80)
+        with Patience("audit similar asks val ...", after=after, console=console):
+            time.sleep(0.3)
+        assert ("audit similar asks val" in text.getvalue()) == is_said
+        if is_said:
+            assert text.getvalue().endswith("\x1b[2K")  # the line is erased
+        else:
+            assert "audit" not in text.getvalue()

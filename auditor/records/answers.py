@@ -27,7 +27,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
-    """One row of `audit list`."""
+    """One row of `audit list`; `caveats` are sentences that every answer of the index begins with."""
 
     name: str
     dataset: str
@@ -38,6 +38,7 @@ class IndexSummary:
     head: str
     certificate: Certificate | None
     is_complete: bool
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,21 @@ import numpy as np
 
 from auditor.errors import AuditError
 from auditor.files import new_file, write_bytes
+from auditor.records import IndexSummary
+from auditor.report.about import keys
 from auditor.report.flat import Flat, Value, facts, flatten
 
 _SQL = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
-def as_json(record: Any) -> str:
+def as_json(record: Any, about: Sequence[IndexSummary] = ()) -> str:
     """A record, or a list of them, as JSON: fields in their order, then what follows from them.
 
     A rate is {"hits", "total", "value"}, an array nested lists, a number that is not finite null. Only ASCII
-    is written, so that a name that is no valid UTF-8 survives.
+    is written, so that a name that is no valid UTF-8 survives. With `about`, the index of the record or one
+    for each of a list, it begins with which index answers; a record's own field of that name stays.
     """
-    return json.dumps(_plain(record), indent=2, allow_nan=False)
+    return json.dumps(_begin(_plain(record), about), indent=2, allow_nan=False)
 
 
 def table_of(record: Any) -> tuple[list[str], list[list[Value]]]:
@@ -44,6 +47,14 @@ def write_table(record: Any, path: Path) -> None:
     if not flat.names:
         raise AuditError(f"there is nothing to write to {path}: the answer is empty")
     writers[path.suffix.lower()](flat, path)
+
+
+def _begin(plain: Any, about: Sequence[IndexSummary]) -> Any:
+    if not about:
+        return plain
+    if isinstance(plain, list):
+        return [keys(index) | each for index, each in zip(about, plain, strict=True)]
+    return keys(about[0]) | plain
 
 
 def _plain(value: Any) -> Any:

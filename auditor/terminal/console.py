@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import rich.box
 from rich.columns import Columns
@@ -17,6 +17,18 @@ from auditor.report.views import Letters, View
 _NAME_WIDTH = 16  # a name is folded to this many columns before a table is split
 _GAP = 2  # columns between two columns of a table
 _NO_EDGE = 10_000
+
+
+class Output(Console):
+    """Standard output, which may be a pipe that is closed before all is said; then it calls `on_closed`."""
+
+    def __init__(self, on_closed: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_closed = on_closed
+
+    def on_broken_pipe(self) -> None:
+        """What rich does here is exit, whatever the command has left to do."""
+        self._on_closed()
 
 
 def print_view(view: View, console: Console) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from auditor.errors import AuditError
 from auditor.terminal.options import AsJson, IndexName, PictureFile, TableFile, open_index
-from auditor.terminal.progress import Bar
-from auditor.terminal.show import save_pictures, show
+from auditor.terminal.progress import Bar, Patience
+from auditor.terminal.show import save_pictures, say, show
 
 Command = Callable[..., None]
 Indexes = Annotated[
@@ -31,7 +33,8 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
     The command has the function's own options and --index, --json, --table, and with `draws` --out for the
     pictures of the record's `draw.py`. A parameter named `watch` is given a progress bar. `index` is another
     option than --index to name the index by; with `Indexes` the function is asked once for each, and its
-    records are shown together.
+    records are shown together. Each answer begins with the index that gave it, and its pictures are written
+    before it is printed, so that no closed pipe loses them.
     """
 
     def decorate(function: Callable[..., Any]) -> Command:
@@ -43,11 +46,9 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
                 _show_together(function, added, given)
                 return
             with open_index(added["index"]) as opened:
-                answer = _ask(function, opened, given, quiet=added["json"])
-                for record in answer if isinstance(answer, Iterator) else (answer,):
-                    show(record, as_json=added["json"], table=added["table"])
-                    if draws:
-                        _save(opened, record, added["out"], given, quiet=added["json"])
+                answers = _ask(function, opened, given, quiet=added["json"])
+                while _show_next(answers, opened, added, given, _patience(function, opened, added)):
+                    pass
 
         names = {"index": (index, None)}
         extra = {name: names.get(name, option) for name, option in _ADDED.items() if draws or name != "out"}
@@ -58,23 +59,69 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
     return decorate
 
 
-def _ask(function: Callable[..., Any], index: Any, given: Mapping[str, Any], *, quiet: bool) -> Any:
-    if "watch" not in inspect.signature(function).parameters:
-        return function(index, **given)
-    with Bar(quiet=quiet) as watch:
-        return function(index, **given, watch=watch)
+def _ask(function: Callable[..., Any], index: Any, given: Mapping[str, Any], *, quiet: bool) -> Iterator[Any]:
+    """The function's record, or records, each when it is wanted."""
+    if not _watches(function):
+        answer = function(index, **given)
+    else:
+        with Bar(quiet=quiet) as watch:
+            answer = function(index, **given, watch=watch)
+    yield from answer if isinstance(answer, Iterator) else (answer,)
+
+
+def _watches(function: Callable[..., Any]) -> bool:
+    return "watch" in inspect.signature(function).parameters
+
+
+def _patience(
+    function: Callable[..., Any], index: Any, added: Mapping[str, Any]
+) -> AbstractContextManager[Any]:
+    """A line that says that work goes on, unless the function's own progress does."""
+    name = function.__name__.rstrip("_")
+    return (
+        nullcontext()
+        if _watches(function)
+        else Patience(f"audit {name} asks {index.name} ...", quiet=added["json"])
+    )
+
+
+def _show_next(
+    answers: Iterator[Any],
+    index: Any,
+    added: Mapping[str, Any],
+    given: Mapping[str, Any],
+    patience: AbstractContextManager[Any],
+) -> bool:
+    """Draw the next record and show it; False where there is none."""
+    pictures: list[Path] = []
+    failure: AuditError | None = None
+    with patience:
+        record = next(answers, None)
+        if record is None:
+            return False
+        try:
+            pictures = _save(index, record, added["out"], given) if "out" in added else []
+        except AuditError as error:  # the answer is whole without its pictures
+            failure = error
+    show(record, as_json=added["json"], table=added["table"], about=(index.summary(),))
+    for picture in [] if added["json"] else pictures:
+        say(f"picture: {picture}")
+    if failure is not None:
+        raise failure
+    return True
 
 
 def _show_together(function: Callable[..., Any], added: dict[str, Any], given: dict[str, Any]) -> None:
     names: Sequence[str | None] = added["index"] or [None]
-    records = []
+    records, about = [], []
     for name in names:
-        with open_index(name) as opened:
+        with open_index(name) as opened, _patience(function, opened, added):
             records.append(function(opened, **given))
-    show(tuple(records), as_json=added["json"], table=added["table"])
+            about.append(opened.summary())
+    show(tuple(records), as_json=added["json"], table=added["table"], about=about)
 
 
-def _save(index: Any, record: Any, out: Path | None, given: Mapping[str, Any], *, quiet: bool) -> None:
+def _save(index: Any, record: Any, out: Path | None, given: Mapping[str, Any]) -> list[Path]:
     from auditor.report.views import pictures_of
 
     wanted = (
@@ -82,7 +129,7 @@ def _save(index: Any, record: Any, out: Path | None, given: Mapping[str, Any], *
         for picture in pictures_of(index, record)
         if picture.only_with is None or given[picture.only_with]
     )
-    save_pictures(wanted, index.name, out, quiet=quiet)
+    return save_pictures(wanted, index.name, out)
 
 
 def _options(function: Callable[..., Any]) -> list[inspect.Parameter]:

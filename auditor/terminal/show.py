@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,25 @@ from auditor.terminal.options import REPORTS
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from auditor.records import IndexSummary
     from auditor.report.views import Picture, View
 
 
 def console() -> Console:
     """Standard output, as wide as the terminal."""
-    from rich.console import Console
+    from auditor.terminal.console import Output
 
-    return Console()
+    return Output(on_closed=let_go)
+
+
+def let_go() -> None:
+    """Whatever reads standard output has read enough, as `head` does: the rest of it goes nowhere.
+
+    The command goes on to its end, so that nothing that it writes to files is lost, and exits as it would.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def say(text: str) -> None:
@@ -28,38 +40,60 @@ def say(text: str) -> None:
     console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def show(answer: Any, *, as_json: bool = False, table: Path | None = None, view: View | None = None) -> None:
-    """Print an answer as its view or as JSON, and write its rows to a file where one is asked for."""
+def show(
+    answer: Any,
+    *,
+    as_json: bool = False,
+    table: Path | None = None,
+    view: View | None = None,
+    about: Sequence[IndexSummary] = (),
+) -> None:
+    """Print an answer as its view or as JSON, and write its rows to a file where one is asked for.
+
+    It begins with which index answers, or indexes.
+    """
     from auditor.report.write import as_json as to_json
     from auditor.report.write import write_table
 
     if table is not None:
         write_table(answer, table)
     if as_json:
-        sys.stdout.write(to_json(answer) + "\n")
+        _write(to_json(answer, about) + "\n")
         return
+    from auditor.report.about import describe
     from auditor.report.views import view_of
-    from auditor.terminal.console import print_view
+    from auditor.terminal.console import print_line, print_view
 
+    for index in about:
+        print_line(describe(index), console(), "dim")
     print_view(view or view_of(answer), console())
     if table is not None:
         say(f"table: {table}")
 
 
-def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None, *, quiet: bool) -> None:
-    """Write pictures as PNG, those of one name below one another, and say where they are.
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        let_go()
+
+
+def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> list[Path]:
+    """Write pictures as PNG, those of one name below one another, and return where they are.
 
     They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
     and further names of one answer beside it, with their last word added.
     """
     from auditor.draw.grids import save, stack
 
+    paths = []
     for count, (words, group) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
         save(stack([picture.drawn() for picture in group]), path)
-        if not quiet:
-            say(f"picture: {path}")
+        paths.append(path)
+    return paths
 
 
 def _path(index: str, words: tuple[str, ...]) -> Path:
