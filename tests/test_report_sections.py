@@ -221,7 +221,7 @@ def bare(folder: Path) -> Path:
     """An index of images without labels or annotations."""
     if not (folder / "indexes" / "bare").exists():
         shutil.copytree("scenes/images", "photos")
-        run_audit("index", "photos", "--name", "bare", "--limit", "12")
+        run_audit("index", "photos", "--backbone", "symbols", "--name", "bare", "--limit", "12")
     return folder / "indexes" / "bare"
 
 
@@ -280,7 +280,7 @@ def test_names_of_images_survive_the_shell(folder: Path, tmp_path: Path) -> None
     images.mkdir()
     for number, name in enumerate(["a b.png", "$(c);'d'.png"]):
         shutil.copy(sorted(Path("scenes/images").glob("*.png"))[number], images / name)
-    run_audit("index", images, "--name", "odd")
+    run_audit("index", images, "--backbone", "symbols", "--name", "odd")
     away = shutil.move(folder / "indexes" / "odd", tmp_path / "my index")
     for section in page_of(Path(away)).sections:
         check(section)
