@@ -25,8 +25,9 @@ def _any(counts: Any) -> Any:
     return (np.asarray(counts) > 0).astype(np.int64)
 
 
-def _by_chance(title: str, cells: str, chance: str) -> dict[str, Metric]:
-    """The null of an any-cell rate, over the pairs that the rate counts."""
+def _by_chance(rate: Any, cells: str, chance: str) -> dict[str, Metric]:
+    """The null of an any-cell rate, a field defined above, over the pairs that the rate counts."""
+    title = rate.metadata["metric"].title
     return metric(
         f"{title} by chance",
         f"what {title} would be if cells knew nothing: the mean of 1 - (1 - p)^n over the same pairs, with n "
@@ -175,14 +176,14 @@ class Metrics(Record):
             lambda c: (c["top1_any"], _any(c["labels"]) * (np.asarray(c["labels"]) > 1).any()),
         ),
     )
-    fg_det_chance: float | None = field(default=None, metadata=_by_chance("FG Det.", "fg_cells", "fg_chance"))
-    bg_act_chance: float | None = field(default=None, metadata=_by_chance("BG Act.", "bg_cells", "bg_chance"))
+    fg_det_chance: float | None = field(default=None, metadata=_by_chance(fg_det, "fg_cells", "fg_chance"))
+    bg_act_chance: float | None = field(default=None, metadata=_by_chance(bg_act, "bg_cells", "bg_chance"))
     bg_act_without_fg_chance: float | None = field(
         default=None,
-        metadata=_by_chance("BG Act. (w/o FG)", "bg_cells_without_fg", "bg_chance_without_fg"),
+        metadata=_by_chance(bg_act_without_fg, "bg_cells_without_fg", "bg_chance_without_fg"),
     )
-    det_top1_chance: float | None = field(default=None, metadata=_by_chance("Det. top-1", "cells", "chance"))
-    det_top5_chance: float | None = field(default=None, metadata=_by_chance("Det. top-5", "cells", "chance5"))
+    det_top1_chance: float | None = field(default=None, metadata=_by_chance(det_top1, "cells", "chance"))
+    det_top5_chance: float | None = field(default=None, metadata=_by_chance(det_top5, "cells", "chance5"))
     census: ImageCensus | None = None
     evidence: CellEvidence | None = None
     absent: str | None = None
