@@ -70,6 +70,8 @@ def test_json_is_the_record_and_nothing_else(demo: Path, ask: Callable[..., Any]
     assert {"rows", "by", "index"} <= set(ask("context"))
     detail = ask("context", "--class", "star dot")
     assert len(detail["images"][0]["labels"]) == 3
+    picture = demo / "reports" / "scenes-symbols" / "context-star_dot.png"
+    assert picture.stat().st_size < 1_000_000
     assert len(ask("match", "images/000003.png", "images/000011.png", "-k", "7")["pairs"]) == 7
     assert ask("check")["is_sound"] is True
     assert len(ask("models")) >= 20

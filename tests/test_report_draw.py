@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from auditor.draw.charts import as_written, new_figure, picture, points
 from auditor.draw.colours import Bright, colour_of
 from auditor.draw.grids import draw_grid, draw_variants, figure, save
-from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_path, wrap
+from auditor.draw.layers import short_percent
+from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_path, wrap, write_fitted
 from auditor.questions.match.draw import draw_match
 from auditor.questions.match.record import Match, Pair
 from auditor.questions.similar.draw import draw_similar
@@ -37,16 +38,64 @@ def test_a_coarse_grid_fills_the_picture_with_cells_large_enough_for_names():
     assert drawn.size == (980, 980)
 
 
+def tint(one: ImageGrids, variant: int, row: int, col: int) -> float:
+    """How much of its class's colour a cell has: more of a likely class, and of the evaluation class."""
+    certain = (122 if one.labels[variant, row, col] == 0 else 72) / 255
+    return certain * (0.12 + 0.88 * one.probabilities[variant, row, col] ** 0.5)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_cell_is_tinted_by_its_class_and_stronger_for_the_evaluation_class(variant):
     one = grids()
     drawn = draw_grid(BLACK, one, variant)
     for row, col in np.ndindex(7, 7):
         label = int(one.labels[VARIANTS.index(variant), row, col])
-        strength = (122 if label == 0 else 72) / 255
+        strength = tint(one, VARIANTS.index(variant), row, col)
         found = pixel(drawn, col * 140 + 12, row * 140 + 12)
         expected = [channel * strength for channel in colour_of(label)]
         assert np.allclose(found, expected, atol=1.5)
+
+
+def test_a_guess_does_not_look_like_a_certainty():
+    """Of a probability near zero neither the colour nor the letters are drawn in full."""
+    one = replace(grids(1, classes=1), labels=np.ones((3, 1, 1), int), foreground=None, names={1: "cat"})
+    lightest = []
+    for probability in (0.0004, 0.3, 1.0):
+        drawn = np.asarray(
+            draw_grid(BLACK, replace(one, probabilities=np.full((3, 1, 1), probability)), "original")
+        )
+        lightest.append((int(drawn.min(axis=2).max()), int(drawn[12, 12].max())))
+    assert lightest == sorted(lightest)
+    assert lightest[0][0] < 130 < 240 < lightest[2][0]
+    assert lightest[0][1] < 0.25 * lightest[2][1]
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0.0, "<1"), (0.004, "<1"), (0.0099, "<1"), (0.01, "1"), (0.5, "50"), (1, "100")],
+)
+def test_no_probability_is_written_as_zero(probability, text):
+    assert short_percent(probability) == text
+
+
+def test_a_picture_is_held_below_so_many_bytes(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (700, 900, 3), dtype=np.uint8)
+    save(Image.fromarray(noise), tmp_path / "a.png", 200_000)
+    assert (tmp_path / "a.png").stat().st_size <= 200_000
+    with Image.open(tmp_path / "a.png") as read:
+        assert read.width / read.height == pytest.approx(9 / 7, rel=0.02)
+    save(draw_grid(BLACK, grids(), "original"), tmp_path / "b.png", 1_000_000)
+    with Image.open(tmp_path / "b.png") as read:
+        assert (read.mode, read.size) == ("RGB", (980, 980))  # what fits is written as it is
+
+
+def test_a_classs_name_on_a_card_is_whole_where_smaller_letters_hold_it():
+    drawn = [Image.new("RGB", (400, 40)) for _ in range(2)]
+    for image, text in zip(drawn, ("W" * 12, "W" * 40), strict=True):
+        write_fitted(ImageDraw.Draw(image), (0, 20), text, 18, 170, (255, 255, 255))
+    columns = [np.flatnonzero(np.asarray(image).any(axis=(0, 2))).max() for image in drawn]
+    assert max(columns) <= 171
+    assert letter("W" * 12, 18)[1].getlength("W" * 12) > 170
 
 
 def test_the_outline_runs_between_foreground_and_the_rest_and_nowhere_else():
@@ -87,7 +136,7 @@ def test_variants_stand_side_by_side_in_their_order():
     panel = (drawn.width - 2 * 24) // 3
     for index, level in enumerate((0, 90, 180)):
         label = int(one.labels[index, 0, 0])
-        strength = (122 if label == 0 else 72) / 255
+        strength = tint(one, index, 0, 0)
         expected = [level * (1 - strength) + c * strength for c in colour_of(label)]
         assert np.allclose(pixel(drawn, index * (panel + 24) + 14, 52 + 14), expected, atol=1.5)
 

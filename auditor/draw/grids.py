@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from auditor.draw.colours import Bright, Faint, Paper, White, colour_of
-from auditor.draw.layers import NAMED, colour_cells, letter_cell, outline, rule, spread
+from auditor.draw.layers import NAMED, colour_cells, lay_letters, letter_cell, opacity, outline, rule, spread
 from auditor.draw.lettering import letter, write, write_centred
 from auditor.files import write_bytes
 from auditor.grids import cell_box
@@ -59,11 +60,27 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     return drawn
 
 
-def save(image: Image.Image, path: Path) -> None:
-    """Write a drawing as PNG, whole or not at all."""
+def save(image: Image.Image, path: Path, most: int | None = None) -> None:
+    """Write a drawing as PNG, whole or not at all; of at most so many bytes, if need be with 256 colours."""
+    content = _encode(image)
+    if most is not None and len(content) > most:
+        content = _encode(_few_colours(image))
+    while most is not None and len(content) > most:
+        smaller = 0.95 * sqrt(most / len(content))
+        size = round(image.width * smaller), round(image.height * smaller)
+        image = image.resize(size, Image.Resampling.LANCZOS)
+        content = _encode(_few_colours(image))
+    write_bytes(path, content)
+
+
+def _encode(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def _few_colours(image: Image.Image) -> Image.Image:
+    return image.quantize(256, Image.Quantize.FASTOCTREE)
 
 
 def figure(image: Image.Image, caption: str, alt: str) -> Figure:
@@ -106,15 +123,19 @@ def _draw_panel(image: Image.Image, grids: ImageGrids, variant: int, least: int)
     rule(draw, grids.labels.shape[1:], side, (*White, 150), 2)
     if grids.foreground is not None:
         outline(draw, grids.foreground, side)
+    letters = Image.new("RGBA", panel.size)
+    draw = ImageDraw.Draw(letters)
     for row, col in np.ndindex(grids.labels.shape[1:]):
         _letter(draw, grids, (variant, row, col), side, _has_names(grids, least))
+    lay_letters(panel, letters, grids.probabilities[variant])
     return panel
 
 
 def _tint_strength(grids: ImageGrids, variant: int, side: int) -> Image.Image:
-    """Stronger where the evaluation class is predicted: that is what one looks for."""
+    """As strong as the class is probable; stronger for the evaluation class, which one looks for."""
     is_evaluated = grids.labels[variant] == (-1 if grids.label is None else grids.label)
-    return Image.fromarray(spread(np.where(is_evaluated, 122, 72).astype(np.uint8), side))
+    strength = np.where(is_evaluated, 122, 72) * opacity(grids.probabilities[variant])
+    return Image.fromarray(spread(strength.round().astype(np.uint8), side))
 
 
 def _letter(
@@ -122,9 +143,9 @@ def _letter(
 ) -> None:
     label = int(grids.labels[at])
     box = cell_box(at[1], at[2], (grids.labels.shape[1], grids.labels.shape[2]), side)
-    chance = f"{100 * float(grids.probabilities[at]):.0f}%"
     colour = Bright if label == grids.label else White
-    letter_cell(draw, box, grids.name_of(label) if is_named else label, chance, colour)
+    name = grids.name_of(label) if is_named else label
+    letter_cell(draw, box, name, float(grids.probabilities[at]), colour)
 
 
 # ------------------------------------------------------------------------------------- titles and legends

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from auditor.draw.colours import Colour, Dark, White, colour_of
 from auditor.draw.lettering import fit, letter, write_centred
@@ -32,6 +32,23 @@ def colour_cells(labels: Labels, side: int, lightness: float = 0.55) -> Image.Im
     return Image.fromarray(spread(palette[where.reshape(labels.shape)], side))
 
 
+def opacity(probabilities: NDArray[np.floating], least: float = 0.12) -> NDArray[np.float64]:
+    """How strongly a cell's class is drawn: fully when it is certain, hardly (`least`) when it is a guess."""
+    return np.asarray(least + (1 - least) * np.sqrt(np.clip(probabilities, 0, 1)))
+
+
+def lay_letters(panel: Image.Image, letters: Image.Image, probabilities: NDArray[np.floating]) -> None:
+    """Paste the letters of all cells (RGBA, the panel's size), each cell's as strong as it is probable."""
+    strength = opacity(probabilities, least=0.4)  # a guess can be read, and does not stand out
+    shown = Image.fromarray(spread((255 * strength).round().astype(np.uint8), panel.width))
+    panel.paste(letters.convert("RGB"), mask=ImageChops.multiply(letters.getchannel("A"), shown))
+
+
+def short_percent(probability: float) -> str:
+    """A probability in whole percent; what is less than one is no 0."""
+    return "<1" if probability < 0.01 else f"{100 * probability:.0f}"
+
+
 def rule(
     draw: ImageDraw.ImageDraw, grid: Sequence[int], side: int, colour: tuple[int, ...], width: int
 ) -> None:
@@ -50,7 +67,14 @@ def frame(draw: ImageDraw.ImageDraw, box: Box, colour: Colour, line: int, rim: C
 
 
 def letter_cell(
-    draw: ImageDraw.ImageDraw, box: Box, name: str | int, chance: str, colour: Colour, room: float = 0.92
+    draw: ImageDraw.ImageDraw,
+    box: Box,
+    name: str | int,
+    probability: float,
+    colour: Colour,
+    *,
+    room: float = 0.92,
+    sign: str = "%",
 ) -> None:
     """A class's name in up to three lines, or its id in one, and below it the probability."""
     left, top, right, bottom = box
@@ -63,7 +87,7 @@ def letter_cell(
     else:
         lines, font = fit(str(name), width * room, 1, range(round(width * 0.36), round(width * 0.2), -1))
         small = round(width * 0.26)
-    stacked = [*((line, font) for line in lines), letter(chance, small)]
+    stacked = [*((line, font) for line in lines), letter(f"{short_percent(probability)}{sign}", small)]
     write_centred(draw, ((left + right) / 2, (top + bottom) / 2), stacked, colour)
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from auditor.report.views import Picture, View
 
 
+MOST = 1_000_000
+"""Bytes of photographs below one another: three of a class in three variants would take 3 MB as they are."""
+
+
 def console() -> Console:
     """Standard output, as wide as the terminal."""
     from auditor.terminal.console import Output
@@ -83,7 +87,8 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     """Write pictures as PNG, those of one name below one another, and return where they are.
 
     They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
-    and further names of one answer beside it, with their last word added.
+    and further names of one answer beside it, with their last word added. Several below one another are held
+    below `MOST` bytes.
     """
     from auditor.draw.grids import save, stack
 
@@ -91,7 +96,8 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     for count, (words, group) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(stack([picture.drawn() for picture in group]), path)
+        drawn = [picture.drawn() for picture in group]
+        save(stack(drawn), path, MOST if len(drawn) > 1 else None)
         paths.append(path)
     return paths
 

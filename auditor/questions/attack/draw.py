@@ -6,10 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from auditor.draw.colours import Bright, Colour, Dark, Faint, Paper, Red, White, colour_of
-from auditor.draw.layers import NAMED, Labels, colour_cells, frame, letter_cell, rule
+from auditor.draw.layers import (
+    NAMED,
+    Labels,
+    colour_cells,
+    frame,
+    lay_letters,
+    letter_cell,
+    opacity,
+    rule,
+    spread,
+)
 from auditor.draw.lettering import letter, write, write_centred
 from auditor.grids import cell_box
 from auditor.questions.attack.record import Attack
@@ -100,30 +111,32 @@ def _write_verdict(draw: ImageDraw.ImageDraw, attack: Attack, step: int, place: 
 
 def _draw_panel(image: Image.Image, attack: Attack, step: int) -> Image.Image:
     labels = attack.labels[step]
-    panel = _tint(image, labels, _PANEL, 0.3)
-    draw = ImageDraw.Draw(panel)
+    panel = _tint(image, labels, _PANEL, 0.3 * opacity(attack.probabilities[step]))
+    letters = Image.new("RGBA", panel.size)
+    draw = ImageDraw.Draw(letters)
     for row, col in np.ndindex(labels.shape):
         label, chance = int(labels[row, col]), float(attack.probabilities[step, row, col])
         box = cell_box(row, col, _grid(labels), _PANEL)
         _letter(draw, attack, label, chance, box)
-    _box_target(draw, labels, attack.target, _PANEL, 5)
+    lay_letters(panel, letters, attack.probabilities[step])
+    _box_target(ImageDraw.Draw(panel), labels, attack.target, _PANEL, 5)
     return panel
 
 
 def _letter(
     draw: ImageDraw.ImageDraw, attack: Attack, label: int, chance: float, box: tuple[int, int, int, int]
 ) -> None:
-    colour, percent = Bright if label == attack.target else White, f"{100 * chance:.0f}"
+    colour = Bright if label == attack.target else White
     if box[2] - box[0] >= NAMED:
-        letter_cell(draw, box, attack.names[label], f"{percent}%", colour, 0.88)
+        letter_cell(draw, box, attack.names[label], chance, colour, room=0.88)
     else:
-        letter_cell(draw, box, label, percent, colour, 0.9)
+        letter_cell(draw, box, label, chance, colour, room=0.9, sign="")
 
 
 def _draw_tile(original: Image.Image, attack: Attack, step: int) -> Image.Image:
     tile = Image.new("RGB", (_TILE, _TILE + _UNDER), Paper)
     labels = attack.labels[step]
-    cells = _tint(original, labels, _TILE, 0.62)
+    cells = _tint(original, labels, _TILE, np.full(labels.shape, 0.62))
     draw = ImageDraw.Draw(cells)
     width = _TILE // max(labels.shape)
     for row, col in np.ndindex(labels.shape if width >= 24 else (0, 0)):
@@ -147,10 +160,11 @@ def _write_step(draw: ImageDraw.ImageDraw, attack: Attack, step: int) -> None:
     write(draw, (0, top + 47), attack.names[label], 17, _TILE, Red if label == attack.target else Dark)
 
 
-def _tint(image: Image.Image, labels: Labels, side: int, strength: float) -> Image.Image:
-    """The image with every cell in its class's colour."""
+def _tint(image: Image.Image, labels: Labels, side: int, strength: NDArray[np.float64]) -> Image.Image:
+    """The image with every cell in its class's colour, so strong (H, W) from 0 to 1."""
     photo = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    tinted = Image.blend(photo, colour_cells(labels, side, 0.5), strength)
+    mask = Image.fromarray(spread((255 * strength).round().astype(np.uint8), side))
+    tinted = Image.composite(colour_cells(labels, side, 0.5), photo, mask)
     rule(ImageDraw.Draw(tinted), labels.shape, side, _GREY, 1)
     return tinted
 

@@ -10,7 +10,7 @@ from auditor.questions.context.record import ClassDetail
 from auditor.report.views import Picture
 from auditor.store import Index
 
-DRAWN = 6  # images of a class: more make a picture that nobody scrolls through
+DRAWN = 3  # images of a class: more make a picture that nobody scrolls through
 
 
 def draw_class(index: Index, detail: ClassDetail) -> Iterator[Picture]:
