@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from conftest import run_audit
 from photos import SMALL, write_dataset, write_photo
 from PIL import Image
 from safetensors.torch import load_file
@@ -145,12 +146,50 @@ def test_new_images_are_added_and_vanished_ones_marked(dataset: Path, ask: Calla
 
 def test_a_broken_image_is_recorded_and_the_run_goes_on(dataset: Path, audit: Callable[..., str]) -> None:
     (dataset / "images" / "cat" / "00.png").write_bytes(b"not an image")
-    audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    said = audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    assert "6 images listed = 5 indexed + 1 broken" in said
     with Index.open(Path("indexes/i")) as index:
         rows = index.query("SELECT path, status, error FROM images WHERE status <> 'ok'")
         assert rows["path"].tolist() == ["cat/00.png"]
         assert "00.png" in rows["error"][0]
         assert index.query("SELECT count(DISTINCT image) AS n FROM cells")["n"][0] == 5
+
+
+def test_a_head_without_the_datasets_classes_is_said_to_be_one_at_the_end(
+    dataset: Path, audit: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cat", "dog"):  # ImageNet has no such classes, only breeds
+        (dataset / "images" / kind).rename(dataset / "images" / f"my {kind}")
+    run_audit("index", dataset / "images", *SMALL, "--name", "i")
+    said = capsys.readouterr().err
+    reason = "2 of 2 classes are not among the head's: my cat, my dog; no metric can be counted on these"
+    before, after, *others = [line for line in said.splitlines() if line.startswith(reason)]
+    assert before == after
+    assert "--head probe" in after
+    assert not others
+    run_audit("index", dataset / "images", *SMALL, "--head", "probe", "--name", "p")
+    assert "no metric" not in capsys.readouterr().err
+
+
+def test_cells_without_content_are_counted_and_said(
+    dataset: Path, audit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ReLU networks give such cells on dull photos; here two are made so, in one image of a batch."""
+    original = Extractor.original
+
+    def dulled(self: Extractor, loaded: Any) -> Any:
+        grid = original(self, loaded)
+        for row, image in enumerate(loaded):
+            if image.sample.path == "cat/02.png":
+                grid.features[row, 0, :2] = 0
+        return grid
+
+    monkeypatch.setattr(Extractor, "original", dulled)
+    said = audit("index", dataset / "images", *SMALL, "--head", "none", "--name", "i")
+    assert "2 cells of 1 image have no content" in said
+    with Index.open(Path("indexes/i")) as index:
+        first = index.image("cat/02.png") * 9
+        assert np.flatnonzero(index.is_empty(np.arange(6 * 9))).tolist() == [first, first + 1]
 
 
 def test_an_index_is_not_continued_with_something_else(dataset: Path, audit: Callable[..., str]) -> None:

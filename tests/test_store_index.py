@@ -75,7 +75,9 @@ def test_manifest_survives_json(tmp_path: Path) -> None:
     write_manifest(path, first)
     assert read_manifest(path) == first
     begun = manifest()
-    known = replace(first, created="", modified="", shards=(), removed=(), derived={}, is_complete=False)
+    known = replace(
+        first, created="", modified="", shards=(), removed=(), derived={}, counts=None, is_complete=False
+    )
     assert known == begun
 
 
@@ -121,6 +123,27 @@ def test_cells_without_content_are_known(tmp_path: Path, images: list[FakeImage]
         empty = {27 + 2, 27 + 7} | {9 * number + cell for number in broken for cell in range(9)}
         assert set(np.flatnonzero(index.is_empty(np.arange(108))).tolist()) == empty
         assert index.is_empty(np.array([34, 0, 29, 0])).tolist() == [True, False, True, False]
+        summary = index.summary()
+        assert (summary.empty_cells, summary.images_with_empty_cells) == (2, 1)
+
+
+def test_every_listed_image_is_counted_once(tmp_path: Path, images: list[FakeImage]) -> None:
+    images[5].status = "filtered"
+    path = make_index(tmp_path / "index", images, removed=[0, 4])
+    manifest = read_manifest(path)
+    kept = [image.status for number, image in enumerate(images) if number not in (0, 4)]
+    (summary,) = list_indexes(tmp_path)
+    assert (summary.broken, summary.filtered) == (kept.count("broken"), kept.count("filtered"))
+    assert (summary.indexed, summary.removed) == (kept.count("ok"), 2)
+    assert summary.indexed is not None
+    assert summary.broken is not None
+    assert summary.filtered is not None
+    assert summary.indexed + summary.broken + summary.filtered + summary.removed == len(images)
+    assert summary.cells == 9 * summary.indexed
+    write_manifest(path, replace(manifest, counts=None))  # an older index
+    with Index.open(path) as index:
+        assert index.summary() == summary
+    assert list_indexes(tmp_path)[0].indexed is None
 
 
 def test_features_norms_pooled_and_vectors_by_id(tmp_path: Path, images: list[FakeImage]) -> None:

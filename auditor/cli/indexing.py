@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +17,7 @@ from auditor.terminal.show import show
 
 if TYPE_CHECKING:
     from auditor.indexing.request import HeadChoice
+    from auditor.records import IndexSummary
 
 DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
 Triple = Annotated[
@@ -98,7 +100,28 @@ def index(
     )  # fmt: skip
     with Bar(quiet=json) as bar:
         summary = build_index(request, bar, path=INDEXES / name if name else None, folder=INDEXES)
-    show((summary,), as_json=json, view=view_indexes((summary,)))
+    view = view_indexes((summary,))
+    show((summary,), as_json=json, view=replace(view, notes=(*view.notes, *_arithmetic(summary))))
+
+
+def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
+    """What became of every image that was listed, so that no count differs without a word."""
+    from auditor.report.text import plural, tell_empty
+
+    if summary.indexed is None:
+        return ()
+    parts = {
+        "indexed": summary.indexed,
+        "broken": summary.broken,
+        "filtered (no annotation covers enough of the crop)": summary.filtered,
+        "removed": summary.removed,
+    }
+    shown = {what: number for what, number in parts.items() if number or what == "indexed"}
+    counted = " + ".join(f"{number:,} {what}" for what, number in shown.items())
+    notes = [f"{plural(summary.images + summary.removed, 'image')} listed = {counted}"]
+    if summary.empty_cells:
+        notes.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
+    return tuple(notes)
 
 
 def _triple(text: str | None) -> tuple[float, float, float] | None:

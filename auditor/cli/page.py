@@ -13,6 +13,7 @@ from auditor.grids import check_cell, parse_cell
 from auditor.questions import Question, all_questions
 from auditor.questions.context.ask import find_subject
 from auditor.report.page_parts import Answer, Figure, Page, Section, Wish
+from auditor.report.text import tell_empty
 from auditor.report.views import pictures_of
 from auditor.store import Index
 from auditor.terminal.options import index_path
@@ -43,6 +44,7 @@ def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar) -> Page:
         title=f"{index.name}: what the classifier looked at",
         facts=_facts(index),
         certificate=manifest.certificate,
+        caveats=manifest.caveats,
         sections=tuple(sections),
         notes=(*notes, *manifest.dataset.notes, *_left_out(index)),
         versions=tuple(manifest.versions.items()),
@@ -135,7 +137,11 @@ def _left_out(index: Index) -> tuple[str, ...]:
         "WHERE status <> 'ok' GROUP BY status ORDER BY status"
     )
     columns = (rows[name].tolist() for name in ("status", "n", "path", "error"))
-    return tuple(
+    lost = [
         f"{n} images are {status}, for example {path}: {error}"
         for status, n, path, error in zip(*columns, strict=True)
-    )
+    ]
+    summary = index.summary()
+    if summary.empty_cells:
+        lost.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
+    return tuple(lost)

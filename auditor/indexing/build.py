@@ -54,6 +54,8 @@ def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> Index
         watch.say(note)
     with _open_writer(path, dataset, backbone, plan, request) as writer:
         Build(writer, dataset, backbone, plan, request, watch).run()
+        for note in plan.warnings:
+            watch.say(note)
         return summarise(path, writer.manifest)
 
 

@@ -22,6 +22,11 @@ class ClassMatch:
         """The head's classes of these dataset classes, sorted; those that do not fit are left out."""
         return tuple(sorted({match for label in labels if (match := self.heads[label]) is not None}))
 
+    @property
+    def has_none(self) -> bool:
+        """Whether there are classes, and none of them is the head's."""
+        return bool(self.heads) and len(self.unmatched) == len(self.heads)
+
     def note(self) -> str | None:
         """A sentence on what could not be matched."""
         if not self.unmatched:

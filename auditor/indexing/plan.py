@@ -40,7 +40,10 @@ class LabelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The head that will score the cells and how the dataset's classes map to its own."""
+    """The head that will score the cells and how the dataset's classes map to its own.
+
+    `notes` are said before the work; `warnings`, those among them that make it worth little, again after it.
+    """
 
     head: HeadName
     classes: tuple[ClassName, ...]
@@ -49,6 +52,7 @@ class Plan:
     has_real_labels: bool
     notes: tuple[str, ...]
     given: GivenHead | None = None
+    warnings: tuple[str, ...] = ()
 
     def facts(self, loaded: Loaded, dataset: Dataset) -> LabelFacts:
         """What the dataset says of an image, in the head's classes."""
@@ -93,6 +97,7 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         head = _choose_head(dataset, backbone, request.head)
         classes = _classes(head, dataset, backbone)
     match = match_classes(dataset.classes, classes)
+    notes = _notes(match, head, dataset)
     is_annotated = head != "none" and any(sample.regions for sample in dataset.samples)
     return Plan(
         head,
@@ -100,8 +105,9 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         match,
         VARIANTS if is_annotated else VARIANTS[:1],
         [c.synset for c in classes] == list(synset_ids()),
-        (*_notes(match, head, dataset), *(given.notes if given else ())),
+        (*notes, *(given.notes if given else ())),
         given,
+        notes if match.has_none else (),
     )
 
 
@@ -134,9 +140,13 @@ def _classes(head: HeadName, dataset: Dataset, backbone: Backbone) -> tuple[Clas
 def _notes(match: ClassMatch, head: str, dataset: Dataset) -> tuple[str, ...]:
     if head == "none" or not dataset.classes or (note := match.note()) is None:
         return ()
-    if len(match.unmatched) == len(dataset.classes):
-        note += "; nothing can be evaluated with this head: train one on the labels with --head probe"
-    return (note,)
+    if not match.has_none:
+        return (f"{note}; what is annotated as one of these is counted for no class",)
+    what = "labels and masks" if any(sample.regions for sample in dataset.samples) else "labels"
+    fix = "index again with --head probe, which learns the dataset's classes"
+    if head == "linear":
+        fix += ", or name this head's classes with --classes FILE"
+    return (f"{note}; no metric can be counted on these {what} with this head: {fix}",)
 
 
 def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Request) -> Manifest:

@@ -27,7 +27,12 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
-    """One row of `audit list`; `caveats` are sentences that every answer of the index begins with."""
+    """One row of `audit list`: `images` lie in the dataset, of which `broken` and `filtered` have no cells.
+
+    images + removed were listed; images = indexed + broken + filtered. `empty_cells` have features of zeros.
+    The counts are None while the index is unfinished, or where it is older than they are; `caveats` are
+    sentences that every answer of the index begins with.
+    """
 
     name: str
     dataset: str
@@ -39,6 +44,17 @@ class IndexSummary:
     certificate: Certificate | None
     is_complete: bool
     caveats: tuple[str, ...] = ()
+    broken: int | None = None
+    filtered: int | None = None
+    removed: int = 0
+    empty_cells: int | None = None
+    images_with_empty_cells: int | None = None
+
+    @property
+    def indexed(self) -> int | None:
+        """Images that have cells."""
+        known = self.broken is not None and self.filtered is not None
+        return self.images - (self.broken or 0) - (self.filtered or 0) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class Section:
 class Page:
     """What `audit report` writes: facts of the index, its certificate, sections in the order shown.
 
-    `facts` and `versions` are pairs of label and value; `notes` say what was recognised, dropped and why.
+    `facts` and `versions` are pairs of label and value; `notes` say what was recognised, dropped and why,
+    `caveats` what must be known of the network before anything is believed.
     """
 
     title: str
@@ -70,3 +71,4 @@ class Page:
     notes: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     command: str = ""
+    caveats: tuple[str, ...] = ()

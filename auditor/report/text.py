@@ -90,6 +90,12 @@ def left_out(empty: int) -> tuple[str, ...]:
     return (said,) if empty else ()
 
 
+def tell_empty(cells: int, images: int) -> str:
+    """The sentence on cells whose features are all zero, and the images that they lie in."""
+    where = f"{plural(cells, 'cell')} of {plural(images, 'image')}"
+    return f"{where} have no content: their features are all zero, so they are similar to nothing"
+
+
 _VERDICTS = {
     "exact": "The mean of the cells' scores is the image's score: head and readout are exact",
     "exact-affine": "The scores of cells read one by one do not add up to the image's score, since the head "

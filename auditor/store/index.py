@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import AuditError, CellError, IndexDamaged, IndexMissing
 from auditor.records import IndexSummary
+from auditor.store.counts import count_images
 from auditor.store.derived import REPAIR, open_database, open_vectors, shard_array
 from auditor.store.manifest import Manifest, has_manifest, read_manifest
 from auditor.store.shards import SHARDS
@@ -135,7 +137,8 @@ class Index:
 
     def summary(self) -> IndexSummary:
         """The index in one row."""
-        return summarise(self.path, self.manifest)
+        counts = self.manifest.counts or count_images(self.path, self.manifest, self._connection)
+        return summarise(self.path, replace(self.manifest, counts=counts))
 
     def _below_root(self, path: str) -> str:
         given, root = Path(path), Path(self.manifest.dataset.root)
@@ -185,16 +188,22 @@ def summarise(path: Path, manifest: Manifest) -> IndexSummary:
     """One row of `audit list` from the manifest alone, so that unfinished indexes have one too."""
     files = [facts for shard in manifest.shards for facts in shard.files.values()]
     images = sum(shard.images for shard in manifest.shards) - len(manifest.removed)
+    counts = manifest.counts
     return IndexSummary(
         name=path.resolve().name,
         dataset=Path(manifest.dataset.root).name,
         backbone=manifest.backbone.name,
         images=images,
-        cells=images * manifest.cells_per_image,
+        cells=(counts.indexed if counts else images) * manifest.cells_per_image,
         bytes=sum(facts.bytes for facts in [*files, *manifest.derived.values()]),
         head=manifest.head.name,
         certificate=manifest.certificate,
         is_complete=manifest.is_complete,
+        broken=counts.broken if counts else None,
+        filtered=counts.filtered if counts else None,
+        removed=len(manifest.removed),
+        empty_cells=counts.empty_cells if counts else None,
+        images_with_empty_cells=counts.images_with_empty_cells if counts else None,
     )
 
 

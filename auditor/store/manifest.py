@@ -94,10 +94,23 @@ class DroppedShard:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of every image that was listed, and how many indexed cells have features of zeros."""
+
+    indexed: int
+    broken: int
+    filtered: int
+    removed: int
+    empty_cells: int
+    images_with_empty_cells: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What an index is; `shards` are ordered by image id, `derived` is empty while it is being written.
 
     `classes` are the head's (class ids are positions in it), `options` the settings that decide content.
+    `counts` are None while it is being written, and in an index that is older than they are.
     """
 
     dataset: DatasetFacts
@@ -120,6 +133,7 @@ class Manifest:
     derived: Mapping[str, FileFacts] = field(default_factory=dict)
     is_complete: bool = False
     schema: int = SCHEMA
+    counts: Counts | None = None
 
     @property
     def images(self) -> int:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMismatch
 from auditor.files import TEMPORARY, new_file, remove_folder
 from auditor.store.columns import connect, read_parquet
+from auditor.store.counts import count_built
 from auditor.store.derived import DATABASE, MAP, build_derived
 from auditor.store.manifest import (
     MANIFEST,
@@ -130,7 +131,8 @@ class IndexWriter:
             if name == MAP and facts.hold_for(self.path / name)
         }
         derived = build_derived(self.path, self.manifest) | kept
-        self.manifest = replace(self.manifest, derived=derived, is_complete=True)
+        counts = count_built(self.path, self.manifest)
+        self.manifest = replace(self.manifest, derived=derived, is_complete=True, counts=counts)
         self._save()
 
     def keep(self, name: str, write: Callable[[Path], None]) -> None:
@@ -150,7 +152,8 @@ class IndexWriter:
 
     def _change(self, **changes: Any) -> None:
         """Whatever changes makes the derived files stale, so that a kill before `finish` is seen."""
-        self.manifest = replace(self.manifest, **{"derived": {}, "is_complete": False, **changes})
+        unfinished = {"derived": {}, "is_complete": False, "counts": None}
+        self.manifest = replace(self.manifest, **{**unfinished, **changes})
         self._save()
 
     def _save(self) -> None:
