@@ -16,8 +16,10 @@ from photos import write_photo
 import auditor
 from auditor.errors import BackboneError
 from auditor.indexing.request import Request, choose_backbone
+from auditor.indexing.start import build_index
 from auditor.models.catalog import CATALOG, resolve
 from auditor.models.names import check_name, open_clip_names, timm_names
+from auditor.records.watch import Silence
 
 SCRIPT = """
 import sys
@@ -98,6 +100,23 @@ def test_scenes_are_looked_at_by_the_demos_network(
     Path("photos/recipe.json").write_text('{"flour": 500}')
     with pytest.raises(BackboneError):
         choose_backbone(Request(Path("photos")))
+
+
+def test_whoever_watches_is_told_of_every_stage(photos: Path) -> None:
+    stages: list[str] = []
+
+    class Stages(Silence):
+        def start(self, stage: str, total: int) -> None:
+            stages.append(stage)
+
+    request = Request(Path("photos"), "timm/test_resnet", weights="random:0", size=96)
+    build_index(request, Stages())
+    assert stages == [
+        "reading photos",
+        "loading timm/test_resnet",
+        "images",
+        "building the database and the search index",
+    ]
 
 
 def test_names_are_those_that_the_libraries_know() -> None:

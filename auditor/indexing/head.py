@@ -50,7 +50,7 @@ def train_head(
     usable = np.array([len(chosen) > 0 for chosen in labels]) & is_ok
     if usable.sum() < 2:
         raise DatasetError(f"fewer than two usable labelled images in {dataset.root}; use --head none")
-    left_out = f"; the other {(~usable).sum()} have no label or no pixels" if not usable.all() else ""
+    left_out = f"; {(~usable).sum()} are broken, filtered or without a label" if not usable.all() else ""
     watch.say(f"training a probe on {usable.sum()} of {len(usable)} images, out of {FOLDS} folds{left_out}")
     positives = [tuple(int(label) for label in labels[i]) for i in np.nonzero(usable)[0]]
     head = train_probe(pooled[usable], positives, plan.classes, folds[usable], seed=seed)

@@ -107,7 +107,7 @@ def make_plan(dataset: Dataset, backbone: Backbone, request: Request) -> Plan:
         [c.synset for c in classes] == list(synset_ids()),
         (*notes, *(given.notes if given else ())),
         given,
-        notes if match.has_none else (),
+        notes,
     )
 
 
@@ -140,12 +140,12 @@ def _classes(head: HeadName, dataset: Dataset, backbone: Backbone) -> tuple[Clas
 def _notes(match: ClassMatch, head: str, dataset: Dataset) -> tuple[str, ...]:
     if head == "none" or not dataset.classes or (note := match.note()) is None:
         return ()
-    if not match.has_none:
-        return (f"{note}; what is annotated as one of these is counted for no class",)
-    what = "labels and masks" if any(sample.regions for sample in dataset.samples) else "labels"
     fix = "index again with --head probe, which learns the dataset's classes"
     if head == "linear":
         fix += ", or name this head's classes with --classes FILE"
+    if not match.has_none:
+        return (f"{note}; what is annotated as one of these is counted for no class: {fix}",)
+    what = "labels and masks" if any(sample.regions for sample in dataset.samples) else "labels"
     return (f"{note}; no metric can be counted on these {what} with this head: {fix}",)
 
 
