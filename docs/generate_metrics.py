@@ -54,7 +54,8 @@ p-value after a correction for all the rows of the table (Benjamini and Hochberg
 **Numbers of one image.** A class map holds the class's score of every cell; where head and readout are exact,
 the mean of a map is the image's score. The relevance of a pixel is its part in the score of one cell, and the
 conservation error is |sum of relevance - score| ÷ |score|: what layer-wise relevance propagation lost on its
-way. An attack is targeted PGD in the maximum norm on pixels in [0, 1]; no step leaves epsilon.
+way; above 5 % the map is marked as unreliable. An attack is targeted PGD in the maximum norm on pixels in
+[0, 1]; no step leaves epsilon.
 
 **Units.** *percent*: a share, which files and JSON write as a fraction of 1. *points*: the difference of two
 shares. *count*: a number of things. *factor*: how many times as much. *chance*: a probability, such as a

@@ -35,26 +35,40 @@ def zplus() -> zennit.core.BasicHook:
 
 
 class SignedZPlus(zennit.core.BasicHook):  # type: ignore[misc]
-    """z+ where an output is positive, its mirror image where it is negative: the gamma rule's limit."""
+    """z+ where an output is positive, its mirror image where it is negative: the gamma rule's limit.
 
-    def __init__(self) -> None:
+    Where no product has the output's sign, the squares of all inputs in its receptive field share. Unless
+    `is_signed`, every output counts as positive.
+    """
+
+    def __init__(self, is_signed: bool = True) -> None:
         clamp, stabilise = zennit.rules.ClampMod, zennit.rules.Stabilizer.ensure(EPSILON)
         above, below = {"min": 0.0, "zero_params": "bias"}, {"max": 0.0, "zero_params": "bias"}
 
         def share(gradient: Tensor, outputs: list[Tensor]) -> list[Tensor]:
             rising, falling = gradient / stabilise(sum(outputs[:2])), gradient / stabilise(sum(outputs[2:4]))
-            rising, falling = rising * (outputs[4] > 0), falling * (outputs[4] < 0)
-            return [rising, rising, falling, falling, torch.zeros_like(gradient)]
+            rises = (outputs[4] > 0) | (not is_signed)
+            rising, falling = rising * rises, falling * ~rises
+            favoured = torch.where(rises, sum(outputs[:2]), sum(outputs[2:4]))
+            spread = gradient / stabilise(outputs[5]) * (favoured.abs() <= 1e-9)
+            return [rising, rising, falling, falling, torch.zeros_like(gradient), spread]
 
         super().__init__(
-            input_modifiers=[*[lambda x: x.clamp(min=0), lambda x: x.clamp(max=0)] * 2, lambda x: x],
+            input_modifiers=[
+                *[lambda x: x.clamp(min=0), lambda x: x.clamp(max=0)] * 2,
+                *(lambda x: x, lambda x: (x * x).sum(1, keepdim=True).expand_as(x).clone()),
+            ],
             param_modifiers=[
                 *(clamp(**above), clamp(**below), clamp(**below), clamp(**above)),
                 zennit.rules.NoMod(),
+                zennit.core.ParamMod(lambda weight, _name: torch.ones_like(weight), zero_params="bias"),
             ],
-            output_modifiers=[lambda x: x] * 5,
+            output_modifiers=[lambda x: x] * 6,
             gradient_mapper=share,
-            reducer=lambda inputs, gradients: sum(x * g for x, g in zip(inputs[:4], gradients, strict=False)),
+            reducer=lambda inputs, gradients: (
+                sum(x * g for x, g in zip(inputs[:4], gradients[:4], strict=True))
+                + inputs[4] ** 2 * gradients[5].sum(1, keepdim=True)
+            ),
         )
 
 

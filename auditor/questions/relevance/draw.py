@@ -14,6 +14,7 @@ from auditor.draw.layers import frame
 from auditor.draw.lettering import write
 from auditor.explain.crops import crop
 from auditor.questions.relevance.record import Box, Relevance
+from auditor.questions.relevance.view import unreliable
 from auditor.report.text import share
 from auditor.report.views import Picture
 from auditor.store import Index
@@ -74,9 +75,10 @@ def _write_foot(draw: ImageDraw.ImageDraw, relevance: Relevance, width: int) -> 
     write(draw, (_MARGIN, top + 30), head, 24, room)
     error = relevance.conservation_error
     lost = "" if error is None else f"; conservation error {share(error)} %"
-    sums = f"sum of the relevance {relevance.total:.3f}{lost} (what biases absorb)"
+    sums = f"sum of the relevance {relevance.total:.3f}{lost}"
     inside = (
         f"{share(relevance.inside)} % of the absolute relevance lies in the cell; the thin frame holds 99 %"
     )
     write(draw, (_MARGIN, top + 62), f"{inside}; {sums}", 17, room, Faint)
-    write(draw, (_MARGIN, top + 90), relevance.method, 17, room, Faint)
+    last = (relevance.method, Faint) if relevance.is_reliable else (unreliable(relevance), Red)
+    write(draw, (_MARGIN, top + 90), last[0], 17, room, last[1])

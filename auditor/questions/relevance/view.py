@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from auditor.questions.relevance.record import Box, Relevance, RelevancePixel
+from auditor.questions.relevance.record import LIMIT, Box, Relevance, RelevancePixel
 from auditor.report.tables import Entry, Table, columns_of
 from auditor.report.text import share
 from auditor.report.views import Rows, View
@@ -18,9 +18,16 @@ def view_relevance(relevance: Relevance) -> View:
     """The facts of the map; files hold its pixels."""
     caption = f"Relevance for cell {relevance.row},{relevance.col} of {relevance.path}"
     rows = tuple((Entry(name), Entry(value)) for name, value in _facts(relevance))
-    notes = (f"{relevance.method}. Biases absorb what is missing from, or added to, the sum.", PATENT)
+    notes = (f"{relevance.method}.", *(() if relevance.is_reliable else (unreliable(relevance),)), PATENT)
     table = Table(caption, columns_of("Fact|Value", ""), rows, notes)
     return View(caption, (table,), rows=Rows(RelevancePixel, list(_pixels(relevance))))
+
+
+def unreliable(relevance: Relevance) -> str:
+    """Why a map that is not reliable is none."""
+    error = relevance.conservation_error
+    lost = "the score is 0" if error is None else f"{share(error)} % of the score is missing or too much"
+    return f"Unreliable: {lost}, and above {share(LIMIT)} % a map may be of something else than this score."
 
 
 VIEWS = {Relevance: view_relevance}
@@ -34,6 +41,7 @@ def _facts(relevance: Relevance) -> Iterator[tuple[str, str]]:
     yield "score of the cell", f"{relevance.score:.4f}"
     yield "sum of the relevance", f"{relevance.total:.4f}"
     yield "conservation error", "none: the score is 0" if error is None else f"{share(error)} %"
+    yield "reliable", "yes" if relevance.is_reliable else "no"
     yield "inside the cell", f"{share(relevance.inside)} % of all that is relevant, on {cell}"
     yield "99 % of it", f"x {left} to {right}, y {top} to {bottom}: {field}"
 
