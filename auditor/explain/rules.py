@@ -3,10 +3,10 @@
 Attention weights, deviations, gates and slopes become constants (CP-LRP; Ali et al., 2022). In convolutions
 relevance goes to the inputs that pull an output the way it went (the generalised gamma rule of Andeol et al.,
 2021, in the limit of a large gamma; z+ where outputs are positive): by plain gradients, what MobileNetV2's
-maps called relevant mattered no more than the rest. What comes from no input (biases, positions, class tokens, outputs of
-convolutions that no input pulled that way) is spread over the inputs at its place by their squares, so that
-relevance keeps its sum; benchmarks/RESULTS.md compares. Rules hold for operations, whatever module runs them,
-and `linearity` refuses what none of them has made linear. Scores stay what they are.
+maps called relevant mattered no more than the rest. What comes from no input (biases, positions, class
+tokens, outputs of convolutions that no input pulled that way) is spread over the inputs at its place by their
+squares, so that relevance keeps its sum; benchmarks/RESULTS.md compares. Rules hold for operations, whatever
+module runs them, and `linearity` refuses what none of them has made linear. Scores stay what they are.
 """
 
 from __future__ import annotations
