@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from auditor.explain.live import reopen
 from auditor.explain.placebo import free_places, place_elsewhere
 from auditor.grids import occupancy
 from auditor.measure.counts import count_pairs
-from auditor.questions.fills.ask import compare_fills, report
+from auditor.questions.context.ask import context
+from auditor.questions.fills.ask import compare_fills, fills, report
 from auditor.questions.fills.draw import draw_fills
 from auditor.questions.fills.record import FillTable
 from auditor.questions.metrics.ask import metrics
 from auditor.records.watch import Silence
 from auditor.report.page_parts import Subject, Wish
+from auditor.report.views import view_of
 from auditor.store import Index
 from indexes import make_index, random_images
 
@@ -177,7 +180,7 @@ def test_marks_by_hand(tmp_path: Path) -> None:
     rows = {row.label: row for row in table.rows}
     assert [row.label for row in table.rows] == [None, 0, 1, 3, 2]
     marks = {label: row.placebo.mark if row.placebo else "" for label, row in rows.items()}
-    assert marks == {None: "unclear", 0: "object", 1: "mask", 2: "unclear", 3: None}
+    assert marks == {None: "object", 0: "object", 1: "mask", 2: "unclear", 3: None}
     placebo = rows[0].placebo
     assert placebo is not None
     assert (placebo.left_out, placebo.bg_act.total, placebo.only_object) == (2, 10, 10)
@@ -189,7 +192,31 @@ def test_marks_by_hand(tmp_path: Path) -> None:
     assert (whole.only_object, whole.only_placebo) == (11, 2)
     tail = sum(comb(13, k) for k in range(3)) / 2**13
     assert whole.p_value == pytest.approx(2 * tail)
-    assert whole.q_value == pytest.approx(2 * tail * 5 / 2)  # the second smallest of five tests
+    assert whole.q_value == whole.p_value  # all classes together are one test
+    assert placebo.q_value == pytest.approx(2 * 0.5**10 * 4)  # the smallest of four classes
+
+
+def test_one_class_has_the_same_family_as_in_the_table(demo: Path) -> None:
+    """`context`, `fills` of all classes and `fills` of one give one q for the same test."""
+    with Index.open(demo / "indexes" / "scenes-symbols") as index:
+        own = {row.label: row.q_value for row in context(index).rows}
+        everyone = fills(index, watch=Silence())
+        (alone,) = fills(index, label=14, watch=Silence()).rows
+    assert {row.label: row.q_value for row in everyone.rows if row.label is not None} == pytest.approx(own)
+    assert everyone.rows[0].q_value == everyone.rows[0].p_value
+    assert alone.q_value == pytest.approx(own[14])
+    assert alone.p_value is not None
+    assert alone.q_value != alone.p_value
+
+
+def test_twenty_classes_and_more_on_demand(tmp_path: Path) -> None:
+    counts = made_up([(label, False, True, False) for label in range(6)])
+    with Index.open(make_index(tmp_path / "i", random_images(0, 5))) as index:
+        table = compare_fills(index, ("mean",), counts, has_placebo=False)
+    rows = tuple(replace(table.rows[1], label=label, name=f"c{label}") for label in range(30))
+    (short,) = view_of(replace(table, rows=rows)).tables
+    assert (len(short.rows), short.notes[0]) == (20, "10 classes more: --all")
+    assert len(view_of(replace(table, rows=rows, shows_all=True)).tables[0].rows) == 30
 
 
 def test_dots_stand_where_the_numbers_say(tmp_path: Path) -> None:

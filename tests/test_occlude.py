@@ -147,7 +147,7 @@ def test_what_cannot_be_occluded_is_one_sentence(
         audit("occlude", "cat/02.png")
     with pytest.raises(CellError, match="not in i"):
         audit("occlude", "cat/77.png")
-    with pytest.raises(DatasetError, match="no image with foreground"):
+    with pytest.raises(DatasetError, match="nothing is annotated"):
         audit("fills", "--fill", "black")
     for words, message in (
         (("fills", "--fill", "mean,red"), "mean,red is not among mean, black, grey, blur, noise"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +11,9 @@ from auditor.errors import DatasetError
 from auditor.explain.fill_counts import count_fills
 from auditor.measure.absence import explain_absence
 from auditor.measure.counts import Counts, require_head
-from auditor.measure.rates import whole_rate
+from auditor.measure.rates import least_change, whole_rate
 from auditor.measure.significance import correct, mcnemar
+from auditor.questions.context.ask import JUDGED, p_values
 from auditor.questions.fills.record import FillRow, FillTable, Placebo
 from auditor.questions.metrics.record import Metrics
 from auditor.records import Fill, Rate
@@ -25,6 +26,10 @@ FILLS: tuple[Fill, ...] = ("mean", "black", "blur")
 OCCLUDED = 24  # images of the class, on a page, under every fill
 
 
+Family = Mapping[int | None, float | None]
+"""Tests of classes by their id, uncorrected."""
+
+
 def fills(
     index: Index,
     *,
@@ -32,6 +37,7 @@ def fills(
     under: Sequence[Fill] = (),
     has_placebo: bool = False,
     limit: int | None = None,
+    shows_all: bool = False,
     watch: Watch | None = None,
 ) -> FillTable:
     """Delta of every class, or of one, under several fills, by default under the index's own alone.
@@ -44,13 +50,18 @@ def fills(
         raise DatasetError(reason)
     under, watch = tuple(under) or (index.manifest.fill,), watch or Silence()
     counts = count_fills(index, under, label=label, has_placebo=has_placebo, limit=limit, watch=watch)
-    return compare_fills(index, under, counts, has_placebo=has_placebo)
+    others: Family = {} if label is None else {**p_values(index)}
+    table = compare_fills(index, under, counts, has_placebo=has_placebo, others=others)
+    return replace(table, shows_all=shows_all)
 
 
-def compare_fills(index: Index, fills: Sequence[str], counts: Counts, *, has_placebo: bool) -> FillTable:
+def compare_fills(
+    index: Index, fills: Sequence[str], counts: Counts, *, has_placebo: bool, others: Family | None = None
+) -> FillTable:
     """The table of what `explain.fill_counts.count_fills` counted: a row per class and fill.
 
-    First all classes together, then each by the largest Delta that it has under any fill.
+    First all classes together, then each by what the data support of its Delta under any fill. `others` are
+    the index's own tests of Delta of classes that were not counted here: they belong to the same family.
     """
     known = np.unique(counts["class"]).tolist()
     labels: list[int | None] = [None, *known] if len(known) > 1 else known
@@ -59,15 +70,18 @@ def compare_fills(index: Index, fills: Sequence[str], counts: Counts, *, has_pla
         for label in labels
         for number, fill in enumerate(fills)
     ]
-    blocks = [rows[first : first + len(fills)] for first in range(0, len(rows), len(fills))]
-    blocks.sort(key=_rank)
-    ranked = [row for block in blocks for row in block]
-    return FillTable(index.name, tuple(fills), tuple(_correct(ranked)))
+    rows = [
+        row for fill in fills for row in _correct([row for row in rows if row.fill == fill], others or {})
+    ]
+    blocks = [[row for row in rows if row.label == label] for label in labels]
+    ranked = [row for block in sorted(blocks, key=_rank) for row in block]
+    return FillTable(index.name, tuple(fills), tuple(ranked), max(len(known), len(others or {})))
 
 
-def _rank(block: Sequence[FillRow]) -> tuple[bool, float]:
+def _rank(block: Sequence[FillRow]) -> tuple[bool, float, float]:
+    least = [row.least_delta for row in block if row.least_delta is not None]
     deltas = [row.delta for row in block if row.delta is not None]
-    return block[0].label is not None, -max(deltas, default=-np.inf)
+    return block[0].label is not None, -max(least, default=-np.inf), -max(deltas, default=-np.inf)
 
 
 def _only(counts: Counts, label: int | None, fill: int) -> Counts:
@@ -81,6 +95,7 @@ def _row(index: Index, label: int | None, fill: str, counts: Counts, has_placebo
     before, after = counts["bg_hits"] > 0, counts["bg_hits_without_fg"] > 0
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     bg_act, bg_act_without_fg = _rates(counts)
+    total, both = bg_act.total, int((before & after).sum())
     return FillRow(
         label=label,
         name="all classes" if label is None else index.manifest.classes[label].name,
@@ -93,6 +108,7 @@ def _row(index: Index, label: int | None, fill: str, counts: Counts, has_placebo
         p_value=mcnemar(gained, lost) if bg_act.total else None,
         q_value=None,
         placebo=_placebo(counts) if has_placebo else None,
+        least_delta=least_change(both, gained, lost, total) if total >= JUDGED else None,
     )
 
 
@@ -132,14 +148,28 @@ def _rate(counts: Counts, name: str) -> Rate:
     return whole_rate(count(counts))
 
 
-def _correct(rows: Sequence[FillRow]) -> list[FillRow]:
-    """Fill in the q-values of both tests over all rows."""
-    own = correct([row.p_value for row in rows])
-    masks = correct([row.placebo.p_value if row.placebo else None for row in rows])
+def _correct(rows: Sequence[FillRow], others: Family) -> list[FillRow]:
+    """Fill in the q-values of both tests under one fill: a family is one question to all its classes.
+
+    All classes together are one test, and no member of the family. `others` join the family of Delta.
+    """
+    own = _over_classes({**others, **{row.label: row.p_value for row in rows}})
+    masks = _over_classes({row.label: row.placebo.p_value if row.placebo else None for row in rows})
     return [
-        replace(row, q_value=q, placebo=replace(row.placebo, q_value=mask) if row.placebo else None)
-        for row, q, mask in zip(rows, own, masks, strict=True)
+        replace(
+            row,
+            q_value=own[row.label],
+            placebo=replace(row.placebo, q_value=masks[row.label]) if row.placebo else None,
+        )
+        for row in rows
     ]
+
+
+def _over_classes(tests: Mapping[int | None, float | None]) -> dict[int | None, float | None]:
+    """Corrected over the classes; all of them together (None) are as they were."""
+    classes = [label for label in tests if label is not None]
+    corrected = correct([tests[label] for label in classes])
+    return {None: tests.get(None), **dict(zip(classes, corrected, strict=True))}
 
 
 # ------------------------------------------------------------------------------------- on a page

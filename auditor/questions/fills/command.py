@@ -34,6 +34,7 @@ def fills(
     images: Annotated[
         int | None, typer.Option(min=1, help="Images to occlude of each class; all when not given.")
     ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show every class, not only the first twenty.")] = False,
     *,
     watch: Watch,
 ) -> FillTable:
@@ -46,7 +47,15 @@ def fills(
 
     under = _parse(fill)
     label = None if class_ is None else find_class(index, class_)
-    return ask.fills(index, label=label, under=under, has_placebo=placebo, limit=images, watch=watch)
+    return ask.fills(
+        index,
+        label=label,
+        under=under,
+        has_placebo=placebo,
+        limit=images,
+        shows_all=all_,
+        watch=watch,
+    )
 
 
 def _parse(text: str | None) -> tuple[Fill, ...]:

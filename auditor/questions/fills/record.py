@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from auditor.questions.context.record import ClassContext
 from auditor.questions.metrics.record import Metrics
 from auditor.records import Rate
 from auditor.report.metric import derived, metric, metrics_of, same_metric
-from auditor.report.record import Record
+from auditor.report.record import NOT_WRITTEN, Record
 
 Mark = Literal["mask", "object", "unclear"]
 
@@ -40,8 +41,8 @@ class Placebo:
     q_value: float | None = field(
         metadata=metric(
             "q*",
-            "exact McNemar test of whether the two masks can be told apart, corrected for the number of rows "
-            "(Benjamini-Hochberg)",
+            "exact McNemar test of whether the two masks can be told apart, corrected over the classes that "
+            "were asked, under the same fill (Benjamini-Hochberg)",
             unit="chance",
         )
     )
@@ -74,7 +75,10 @@ class Placebo:
 class FillRow(Record):
     """One class under one fill, or all classes where `label` is None.
 
-    Rates are over (image, class) pairs, tests McNemar's, corrected over the rows of the table.
+    Rates are over (image, class) pairs, tests McNemar's. A family of tests is one question, under one fill,
+    to all classes: one class asked alone is corrected over the same classes as in `context`, where classes
+    that were not asked stand by their test under the index's own fill. `least_delta` is what the data support
+    of Delta; None for fewer than two images with background.
     """
 
     label: int | None
@@ -89,11 +93,13 @@ class FillRow(Record):
     q_value: float | None = field(
         metadata=metric(
             "q",
-            "exact McNemar test of Delta over images, corrected for the number of rows (Benjamini-Hochberg)",
+            "exact McNemar test of Delta over images, corrected over all classes of the index under the same "
+            "fill (Benjamini-Hochberg); all classes together are one test",
             unit="chance",
         )
     )
     placebo: Placebo | None
+    least_delta: float | None = field(default=None, metadata=same_metric(ClassContext, "least_delta"))
 
     @derived.of(_DELTA.title, _DELTA.definition, after="bg_act_without_fg", source=_DELTA.source)
     def delta(self) -> float | None:
@@ -103,11 +109,17 @@ class FillRow(Record):
 
 @dataclass(frozen=True, slots=True)
 class FillTable(Record):
-    """`audit fills`: all classes, then each by its largest Delta under any fill; fill by fill."""
+    """`audit fills`: all classes, then each by what the data support of Delta under any fill; fill by fill.
+
+    `family` is the number of classes that Delta is corrected over. A console shows the first classes, all of
+    them where it `shows_all`.
+    """
 
     index: str
     fills: tuple[str, ...]
     rows: tuple[FillRow, ...]
+    family: int = 0
+    shows_all: bool = field(default=False, metadata=NOT_WRITTEN)
 
 
 def _difference(after: Rate, before: Rate) -> float | None:

@@ -10,18 +10,22 @@ from auditor.report.tables import Column, Entry, Table, columns_of, metric_entry
 from auditor.report.text import NO_DATA, plural
 from auditor.report.views import Rows, View
 
-_ENDS = (20, 10)
+_FIRST = 20  # classes that a console shows
 _LEAD = (
     "Occlusion is itself a change of the image. Does Delta hold under other fills, and is it larger than "
     "what the same shape does when it covers only background (A.6)?"
 )
-_NOTE = "Delta in points: BG Act. (w/o FG) - BG Act.; q: exact McNemar test, Benjamini-Hochberg."
+_NOTE = (
+    "Delta in points: BG Act. (w/o FG) - BG Act.; Delta at least: the lower end of its 95 % interval. q: "
+    "exact McNemar test, corrected over {family} of the index under the same fill (Benjamini-Hochberg); all "
+    "classes together are one test."
+)
 _PLACEBO_NOTE = (
     "*: over the cells that neither the foreground nor its placebo (the same shape, moved to background) "
-    "touches, in the images where it fits. q*: are the two masks told apart? Below it: images that show the "
-    "class with the object covered only, and with the placebo only. Mark: object, they are told apart "
-    "(q* < 0.05): not just any mask gives Delta; mask, they are not, and the placebo gives at least half of "
-    "Delta: it is the mask's doing; unclear, neither."
+    "touches, in the images where it fits. q*: are the two masks told apart? Corrected over the classes "
+    "asked, under the same fill. Below it: images that show the class with the object covered only, and with the "
+    "placebo only. Mark: object, they are told apart (q* < 0.05): not just any mask gives Delta; mask, they "
+    "are not, and the placebo gives at least half of Delta: it is the mask's doing; unclear, neither."
 )
 
 
@@ -31,12 +35,15 @@ def view_fills(table: FillTable) -> View:
     columns = (*columns_of("Class|Fill", ""), *_columns(FillRow))
     if has_placebo:
         columns = (*columns, *_columns(Placebo), Column("Mark", is_number=False))
+    labels = list(dict.fromkeys(row.label for row in table.rows))
+    kept = labels if table.shows_all else labels[: _FIRST + (None in labels)]
+    more = [f"{plural(len(labels) - len(kept), 'class', 'classes')} more: --all"]
+    note = _NOTE.format(family=plural(table.family, "class", "classes"))
     body = Table(
         "Delta under every fill, in percent, with the counts behind it",
         columns,
-        tuple(_row(row) for row in table.rows),
-        (_NOTE, _PLACEBO_NOTE) if has_placebo else (_NOTE,),
-        ends=_ENDS,
+        tuple(_row(row) for row in table.rows if row.label in kept),
+        (*(more if len(kept) < len(labels) else ()), note, *([_PLACEBO_NOTE] if has_placebo else [])),
     )
     return View(
         "Delta under other fills, and under a placebo", (body,), _LEAD, rows=Rows(FillRow, table.rows)
@@ -54,7 +61,7 @@ def _row(row: FillRow) -> tuple[Entry, ...]:
     number = "" if row.label is None else f"#{row.label}, "
     name = Entry(row.name, f"{number}{plural(row.images, 'image')}")
     changed = f"+{row.gained} -{row.lost}" if row.delta is not None else ""
-    shown = (name, Entry(row.fill), *_entries(row, delta=changed))
+    shown = (name, Entry(row.fill), *_entries(row, delta=changed, least_delta=""))
     return shown if row.placebo is None else (*shown, *_placebo(row.placebo))
 
 
