@@ -49,13 +49,13 @@ elsewhere would have done the same.
 **Rates and intervals.** A rate is hits of a total, and both are kept beside it; with a total of 0 it has no
 value. Intervals are Wilson's, at 95 %. Whether a class's Delta is chance is asked by McNemar's exact test of
 the images that gain the class and those that lose it once the foreground is occluded; q is that test's
-p-value after a correction for having looked at many classes (Benjamini and Hochberg). One rule for the family:
-the same question, under the same fill, to all classes of the index, whether a table shows all of them, those
-with a minimum of images, or one; all classes together are one test of their own.
+p-value after a correction for having looked at many classes (Benjamini and Hochberg). One rule for the
+family: the same question, under the same fill, to all classes of the index, whether a table shows all of
+them, those with a minimum of images, or one; all classes together are one test of their own.
 
 **By chance.** A rate "in any of n cells" grows with the grid. Beside each stands its null, 1 - (1 - p)^n per
-pair of image and class, averaged: n is the number of cells looked at, p the share of cells that show the class
-in images that are not labelled with it, in the same variant.
+pair of image and class, averaged: n is the number of cells looked at, p the share of cells that show the
+class in images that are not labelled with it, in the same variant.
 
 **What the data support.** Rankings of classes do not go by a rate, which a single image makes 0 or 100 %, but
 by the lower end of a 95 % interval. For Table 7 it is that of a difference: the mean share of an image's
@@ -68,8 +68,7 @@ paper's rates.
 **Numbers of one image.** A class map holds the class's score of every cell; where head and readout are exact,
 the mean of a map is the image's score. The relevance of a pixel is its part in the score of one cell, and the
 conservation error is |sum of relevance - score| ÷ |score|: what layer-wise relevance propagation lost on its
-way; above 5 % the map is marked as unreliable. An attack is targeted PGD in the maximum norm on pixels in
-[0, 1]; no step leaves epsilon.
+way. An attack is targeted PGD in the maximum norm on pixels in [0, 1]; no step leaves epsilon.
 
 **Units.** *percent*: a share, which files and JSON write as a fraction of 1. *points*: the difference of two
 shares. *count*: a number of things. *factor*: how many times as much. *chance*: a probability, such as a

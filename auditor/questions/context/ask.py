@@ -54,7 +54,7 @@ def context(
     )
 
 
-def p_values(index: Index) -> dict[int, float | None]:
+def p_values(index: Index) -> dict[int | None, float | None]:
     """The test of every class, uncorrected: the family that one class's test belongs to."""
     return {row.label: row.p_value for row in _class_rows(index, count_pairs(index, "all"))}
 

@@ -50,7 +50,7 @@ def fills(
         raise DatasetError(reason)
     under, watch = tuple(under) or (index.manifest.fill,), watch or Silence()
     counts = count_fills(index, under, label=label, has_placebo=has_placebo, limit=limit, watch=watch)
-    others: Family = {} if label is None else {**p_values(index)}
+    others: Family = {} if label is None else p_values(index)
     table = compare_fills(index, under, counts, has_placebo=has_placebo, others=others)
     return replace(table, shows_all=shows_all)
 

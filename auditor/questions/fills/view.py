@@ -23,9 +23,9 @@ _NOTE = (
 _PLACEBO_NOTE = (
     "*: over the cells that neither the foreground nor its placebo (the same shape, moved to background) "
     "touches, in the images where it fits. q*: are the two masks told apart? Corrected over the classes "
-    "asked, under the same fill. Below it: images that show the class with the object covered only, and with the "
-    "placebo only. Mark: object, they are told apart (q* < 0.05): not just any mask gives Delta; mask, they "
-    "are not, and the placebo gives at least half of Delta: it is the mask's doing; unclear, neither."
+    "asked, under the same fill. Below it: images that show the class with the object covered only, and with "
+    "the placebo only. Mark: object, they are told apart (q* < 0.05): not just any mask gives Delta; mask, "
+    "they are not, and the placebo gives at least half of Delta: it is the mask's doing; unclear, neither."
 )
 
 
