@@ -12,6 +12,9 @@ from pathlib import Path
 
 from auditor.errors import AuditError
 
+INDEXES = Path("indexes")
+"""Where indexes lie that are called by a name, below the working directory."""
+
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with; whatever carries it may be swept up."""
 

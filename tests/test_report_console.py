@@ -246,6 +246,7 @@ def test_check_says_sound_or_what_is_wrong():
     assert "val is damaged: 2 problems" in damaged
     assert "cells.faiss: checksum" in damaged
     assert "repaired  c" in damaged
+    assert "repair with:  audit x" in shown(Check("val", 1, 2, ("y",), (), ("audit x",)))
 
 
 def test_unfinished_indexes_are_named_and_empty_lists_are_said_so():

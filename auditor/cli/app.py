@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from auditor import __version__
-from auditor.cli import indexing, listing, report, synthetic
+from auditor.cli import housekeeping, indexing, listing, report, synthetic
 from auditor.questions import PANELS, QUESTIONS, Question, all_questions
 
 app = typer.Typer(
@@ -44,7 +44,15 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(name=command.__name__.rstrip("_"), rich_help_panel=panel)(command)
 
 
-_add("Build an index", indexing.index, listing.list_, listing.check, listing.models)
+_add(
+    "Build an index",
+    indexing.index,
+    listing.list_,
+    listing.check,
+    housekeeping.remove,
+    housekeeping.rename,
+    listing.models,
+)
 for each in sorted(QUESTIONS, key=lambda question: PANELS.index(question.panel)):
     _add_question(each)
 for each in all_questions():

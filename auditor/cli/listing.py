@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.errors import AuditError
 from auditor.terminal.options import INDEXES, AsJson, IndexName, TableFile, index_path
 from auditor.terminal.show import show
 
@@ -18,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def list_(json: AsJson = False, table: TableFile = None) -> None:
-    """List the indexes here: dataset, backbone, images, cells, size, head, certificate.
+    """List the indexes here: what each is made of, its weights, size and date.
 
     Example: audit list
     """
-    from auditor.store.index import list_indexes
+    from auditor.store.listing import list_indexes
 
     summaries = list_indexes(INDEXES)
     show(summaries, as_json=json, table=table, view=view_indexes(summaries))
@@ -41,10 +44,22 @@ def check(
     """
     from auditor.store.check import check as verify
 
-    checked = verify(index_path(index), repair=repair)
-    show(checked, as_json=json, view=view_check(checked))
+    path = index_path(index)
+    checked = verify(path, repair=repair)
+    show(checked, as_json=json, view=view_check(checked), about=_about(path))
     if not checked.is_sound:
         sys.exit(1)
+
+
+def _about(path: Path) -> tuple[IndexSummary, ...]:
+    """The index, as far as its manifest can be read."""
+    from auditor.store.index import summarise
+    from auditor.store.manifest import read_manifest
+
+    try:
+        return (summarise(path, read_manifest(path)),)
+    except AuditError:
+        return ()
 
 
 def models(json: AsJson = False, table: TableFile = None) -> None:
@@ -68,13 +83,25 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
 
     if not summaries:
         return View("Nothing to show.")
+    damaged = [each for each in summaries if each.problem]
     columns = (
-        *columns_of("Index|Dataset|Backbone", "Images|Cells|Size"),
-        *columns_of("Head|Certificate", ""),
+        *columns_of("Index|Dataset|Backbone|Weights|Head|Certificate", "Images|Cells|Size"),
+        *columns_of("Changed", ""),
     )
-    unfinished = [each.name for each in summaries if not each.is_complete]
-    notes = tuple(f"{name} is unfinished; run its audit index again to continue it" for name in unfinished)
-    return View("Indexes", (Table("Indexes", columns, tuple(map(_summary, summaries)), notes),))
+    known = [each for each in summaries if each.backbone]
+    rows = tuple(map(_summary, known))
+    tables = (Table("Indexes", columns, rows, tuple(_remarks(known))),) if known else ()
+    return View("Indexes", tables, notes=tuple(f"{each.name} is damaged: {each.problem}" for each in damaged))
+
+
+def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
+    """What the rows leave open."""
+    for each in summaries:
+        if each.is_newest:
+            yield f"* {each.name} is the newest: commands use it where --index names no other"
+        if not each.is_complete:
+            yield f"{each.name} is unfinished; run its audit index again to continue it"
+        yield from (f"{each.name}: {caveat}" for caveat in each.caveats)
 
 
 def _summary(summary: IndexSummary) -> tuple[Entry, ...]:
@@ -82,16 +109,29 @@ def _summary(summary: IndexSummary) -> tuple[Entry, ...]:
     from auditor.report.text import NO_DATA, size
 
     verdict = summary.certificate.verdict if summary.certificate else NO_DATA
+    state = "damaged" if summary.problem else "" if summary.is_complete else "unfinished"
     return (
-        Entry(summary.name, "" if summary.is_complete else "unfinished"),
+        Entry(f"{summary.name} *" if summary.is_newest else summary.name, state),
         Entry(summary.dataset),
-        Entry(summary.backbone),
+        Entry(Path(summary.backbone).name if Path(summary.backbone).is_absolute() else summary.backbone),
+        Entry(_weights(summary.weights)),
+        Entry(summary.head),
+        Entry(verdict),
         Entry(f"{summary.images:,}"),
         Entry(f"{summary.cells:,}"),
         Entry(size(summary.bytes)),
-        Entry(summary.head),
-        Entry(verdict),
+        Entry(_minute(summary.modified) or NO_DATA),
     )
+
+
+def _weights(weights: str) -> str:
+    """A file's name without its folder; that nobody trained random ones is said beside them."""
+    return f"{weights}, untrained" if weights.startswith("random") else Path(weights).name
+
+
+def _minute(time: str) -> str:
+    """An ISO time on the clock of whoever reads it, to the minute."""
+    return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}" if time else ""
 
 
 def view_check(checked: Check) -> View:
@@ -104,6 +144,7 @@ def view_check(checked: Check) -> View:
         f"{plural(checked.files, 'file')}, {size(checked.bytes)} verified",
         *(f"damaged   {problem}" for problem in checked.problems),
         *(f"repaired  {repaired}" for repaired in checked.repaired),
+        *(f"repair with:  {command}" for command in checked.repair),
     )
     return View(f"{checked.index} {verdict}", notes=lines)
 

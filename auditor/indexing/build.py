@@ -13,7 +13,7 @@ import torch
 from auditor.data.load import Loaded, load_ahead
 from auditor.indexing.extract import Extractor
 from auditor.indexing.head import find_head, train_head
-from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan
+from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
 from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.score import score_grid
 from auditor.indexing.shard import ShardRows
@@ -83,6 +83,9 @@ def _open_writer(
     writer = IndexWriter.resume(path)
     try:
         check_same(writer.manifest, manifest, path)
+        options = dict(writer.manifest.options) | widen(writer.manifest.options, manifest.options)
+        if options != writer.manifest.options:
+            writer.update(options=options)
     except BaseException:
         writer.close()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from auditor.records import VARIANTS, ClassName, Dataset
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 
 FOLDS = 5
+HOW_MANY = ("limit", "sample")  # options that an index may be continued without
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             "template": request.template if plan.head == "text" else None,
             "seed": request.seed,
             "head_file": plan.given.sha256 if plan.given else None,
+            "limit": request.limit,
+            "sample": request.sample,
         },
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -203,13 +207,25 @@ def check_same(old: Manifest, new: Manifest, path: Path) -> None:
         (name, getattr(old, name), getattr(new, name))
         for name in ("preprocess", "grid", "dim", "variants", "fill")
     ]
-    pairs += [(name.replace("_", " "), old.options.get(name), value) for name, value in new.options.items()]
+    pairs += [
+        (name.replace("_", " "), old.options.get(name), value)
+        for name, value in new.options.items()
+        if name not in HOW_MANY
+    ]
     for name, before, now in pairs:
         if before != now:
             raise IndexMismatch(
                 f"{path} was made with {name} {_short(before)}, not {_short(now)}; choose another --name, or "
                 "remove the folder to build it anew"
             )
+
+
+def widen(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int | None]:
+    """--limit and --sample under which a continued index finds all its images again."""
+    if any(old.get(name) != new.get(name) for name in HOW_MANY) and (old.get("sample") or new.get("sample")):
+        return dict.fromkeys(HOW_MANY)
+    limits: list[int] = [options["limit"] for options in (old, new) if options.get("limit") is not None]
+    return {"limit": max(limits) if len(limits) == 2 else None, "sample": new.get("sample")}
 
 
 def _absolute(name: str | None) -> str | None:

@@ -32,6 +32,9 @@ class IndexSummary:
     images + removed were listed; images = indexed + broken + filtered. `empty_cells` have features of zeros.
     The counts are None while the index is unfinished, or where it is older than they are; `caveats` are
     sentences that every answer of the index begins with.
+
+    `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
+    UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
     """
 
     name: str
@@ -49,6 +52,11 @@ class IndexSummary:
     removed: int = 0
     empty_cells: int | None = None
     images_with_empty_cells: int | None = None
+    weights: str = ""
+    created: str = ""
+    modified: str = ""
+    is_newest: bool = False
+    problem: str | None = None
 
     @property
     def indexed(self) -> int | None:
@@ -98,13 +106,17 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What `audit check` found: files verified, what is damaged, what was repaired."""
+    """What `audit check` found: files verified, what is damaged, what was repaired, how to repair the rest.
+
+    `repair` holds commands, to be run one after another.
+    """
 
     index: str
     files: int
     bytes: int
     problems: tuple[str, ...]
     repaired: tuple[str, ...]
+    repair: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:

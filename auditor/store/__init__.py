@@ -1,6 +1,7 @@
 """The index on disk: immutable shards, the manifest that knows them, and what is derived from them."""
 
-from auditor.store.index import Index, list_indexes, newest
+from auditor.store.index import Index
+from auditor.store.listing import list_indexes, newest
 from auditor.store.manifest import (
     BackboneFacts,
     DatasetFacts,

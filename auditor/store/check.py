@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 from auditor.errors import AuditError, IndexDamaged
 from auditor.files import digest
 from auditor.records import Check
-from auditor.store.derived import REPAIR, codes, open_database, open_vectors, shard_array
+from auditor.store.derived import codes, open_database, open_vectors, shard_array
 from auditor.store.manifest import FileFacts, Manifest, ShardEntry, read_manifest
+from auditor.store.repair import index_command, index_word, rebuild_command
 from auditor.store.shards import SHARDS
 from auditor.store.writer import IndexWriter, shard_paths
 
@@ -22,9 +24,11 @@ def check(path: Path, repair: bool = False) -> Check:
         manifest = read_manifest(path)
     except IndexDamaged as error:
         return Check(path.resolve().name, 1, 0, (str(error),), ())
-    problems = [*_shard_problems(path, manifest), *_head_problems(path, manifest)]
+    shards, heads = list(_shard_problems(path, manifest)), list(_head_problems(path, manifest))
+    problems = [*shards, *heads]
     derived = [] if problems else list(_derived_problems(path, manifest))
     repaired: tuple[str, ...] = ()
+    commands: tuple[str, ...]
     if derived and repair and manifest.is_complete:
         with IndexWriter.resume(path) as writer:
             writer.finish()
@@ -32,7 +36,19 @@ def check(path: Path, repair: bool = False) -> Check:
         repaired, derived = tuple(derived), list(_derived_problems(path, manifest))
     files = list(_files(path, manifest))
     size = sum(file.stat().st_size for file, _ in files if file.is_file())
-    return Check(path.resolve().name, len(files) + 1, size, (*problems, *derived), repaired)
+    if heads:
+        commands = _commands_anew(path, manifest)
+    elif shards or not manifest.is_complete:
+        commands = (index_command(path, manifest),)
+    else:
+        commands = (rebuild_command(path),) if derived else ()
+    return Check(path.resolve().name, len(files) + 1, size, (*problems, *derived), repaired, commands)
+
+
+def _commands_anew(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Nothing in the index could train or find its head again; a head's file must be named by the user."""
+    head = "FILE" if manifest.options.get("head_file") else manifest.head.name
+    return shlex.join(["audit", "remove", index_word(path)]), index_command(path, manifest, head)
 
 
 def damaged_shards(path: Path, manifest: Manifest) -> tuple[str, ...]:
@@ -45,8 +61,7 @@ def _shard_problems(path: Path, manifest: Manifest) -> Iterator[str]:
         changed = ", ".join(_changed(path, shard))
         if changed:
             yield (
-                f"{path / SHARDS / shard.name}: {changed} damaged; it holds {_held(path, manifest, shard)}; "
-                f"make it again with: audit index {manifest.dataset.root}"
+                f"{path / SHARDS / shard.name}: {changed} damaged; it holds {_held(path, manifest, shard)}"
             )
 
 
@@ -68,15 +83,15 @@ def _held(path: Path, manifest: Manifest, shard: ShardEntry) -> str:
 def _head_problems(path: Path, manifest: Manifest) -> Iterator[str]:
     file, expected = manifest.head.file, manifest.head.sha256
     if file and not ((path / file).is_file() and digest(path / file, "sha256") == expected):
-        yield f"{path / file}: the head is damaged; delete {path} and build it again with: audit index"
+        yield f"{path / file}: the head is damaged, so the index must be built again"
 
 
 def _derived_problems(path: Path, manifest: Manifest) -> Iterator[str]:
     if not manifest.is_complete:
-        yield f"{path} is unfinished; go on with: audit index {manifest.dataset.root}"
+        yield f"{path} is unfinished"
         return
     changed = [name for name, facts in manifest.derived.items() if not facts.hold_for(path / name)]
-    yield from (f"{path / name} is damaged; {REPAIR}" for name in changed)
+    yield from (f"{path / name} is damaged" for name in changed)
     if not changed:
         yield from _disagreements(path, manifest)
 
@@ -91,13 +106,13 @@ def _disagreements(path: Path, manifest: Manifest) -> Iterator[str]:
         yield str(error)
         return
     if counts != (manifest.images, manifest.images):
-        yield f"{path / 'audit.duckdb'} has other images than the shards; {REPAIR}"
+        yield f"{path / 'audit.duckdb'} has other images than the shards"
     width = manifest.cells_per_image
     for shard in manifest.shards:
         expected = codes(shard_array(path, shard, "features.npy"))
         stored = vectors.reconstruct_n(shard.first * width, shard.images * width).astype(np.float16)
         if not np.array_equal(stored.view(np.uint8), expected):
-            yield f"{path / 'cells.faiss'} has other cells than shard {shard.name}; {REPAIR}"
+            yield f"{path / 'cells.faiss'} has other cells than shard {shard.name}"
 
 
 def _files(path: Path, manifest: Manifest) -> Iterator[tuple[Path, FileFacts]]:

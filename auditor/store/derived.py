@@ -13,6 +13,7 @@ from auditor.errors import IndexDamaged
 from auditor.files import new_file
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
 from auditor.store.manifest import FileFacts, Manifest, ShardEntry
+from auditor.store.repair import repair_sentence
 from auditor.store.shards import SHARDS
 
 DATABASE = "audit.duckdb"
@@ -99,14 +100,16 @@ def open_database(index: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     try:
         connection = connect(index / DATABASE)
     except duckdb.Error as error:
-        raise IndexDamaged(f"{index / DATABASE} does not open ({_first_line(error)}); {REPAIR}") from None
+        raise IndexDamaged(
+            f"{index / DATABASE} does not open ({_first_line(error)}); {repair_sentence(index)}"
+        ) from None
     try:
         fingerprint = connection.execute("SELECT fingerprint FROM about").fetchone()
     except duckdb.Error:
         fingerprint = None
     if fingerprint != (manifest.fingerprint,):
         connection.close()
-        raise IndexDamaged(f"{index / DATABASE} does not belong to these shards; {REPAIR}")
+        raise IndexDamaged(f"{index / DATABASE} does not belong to these shards; {repair_sentence(index)}")
     return connection
 
 
@@ -120,15 +123,14 @@ def open_vectors(index: Path, manifest: Manifest) -> Any:
     try:
         vectors = faiss.read_index(str(index / VECTORS), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise IndexDamaged(f"{index / VECTORS} does not open ({_first_line(error)}); {REPAIR}") from None
+        raise IndexDamaged(
+            f"{index / VECTORS} does not open ({_first_line(error)}); {repair_sentence(index)}"
+        ) from None
     finally:
         faiss.set_deserialization_vector_byte_limit(limit)
     if (vectors.ntotal, vectors.d) != (manifest.images * manifest.cells_per_image, manifest.dim):
-        raise IndexDamaged(f"{index / VECTORS} does not belong to these shards; {REPAIR}")
+        raise IndexDamaged(f"{index / VECTORS} does not belong to these shards; {repair_sentence(index)}")
     return vectors
-
-
-REPAIR = "rebuild it with: audit check --repair"
 
 
 def _first_line(error: Exception) -> str:

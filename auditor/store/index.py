@@ -14,11 +14,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import AuditError, CellError, IndexDamaged, IndexMissing
+from auditor.errors import CellError, IndexDamaged
 from auditor.records import IndexSummary
 from auditor.store.counts import count_images
-from auditor.store.derived import REPAIR, open_database, open_vectors, shard_array
-from auditor.store.manifest import Manifest, has_manifest, read_manifest
+from auditor.store.derived import open_database, open_vectors, shard_array
+from auditor.store.manifest import Manifest, read_manifest
+from auditor.store.repair import index_command, repair_sentence
 from auditor.store.shards import SHARDS
 
 
@@ -37,8 +38,8 @@ class Index:
         """Open an index; IndexMissing, IndexMismatch or IndexDamaged say what to do where that fails."""
         manifest = read_manifest(path)
         if not manifest.is_complete:
-            raise IndexDamaged(f"{path} is unfinished; go on with: audit index {manifest.dataset.root}")
-        _check_sizes(path, manifest)
+            raise IndexDamaged(f"{path} is unfinished; go on with: {index_command(path, manifest)}")
+        check_sizes(path, manifest)
         return cls(path, manifest, open_database(path, manifest))
 
     def __enter__(self) -> Self:
@@ -172,10 +173,10 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
-def _check_sizes(path: Path, manifest: Manifest) -> None:
+def check_sizes(path: Path, manifest: Manifest) -> None:
     """What can be seen without reading: `audit check` reads everything."""
-    sound_shard = f"find out more with: audit check; go on with: audit index {manifest.dataset.root}"
-    expected = [(path / name, facts, REPAIR) for name, facts in manifest.derived.items()]
+    sound_shard = f"make it again with: {index_command(path, manifest)}"
+    expected = [(path / name, facts, repair_sentence(path)) for name, facts in manifest.derived.items()]
     for shard in manifest.shards:
         folder = path / SHARDS / shard.name
         expected += [(folder / name, facts, sound_shard) for name, facts in shard.files.items()]
@@ -204,27 +205,8 @@ def summarise(path: Path, manifest: Manifest) -> IndexSummary:
         removed=len(manifest.removed),
         empty_cells=counts.empty_cells if counts else None,
         images_with_empty_cells=counts.images_with_empty_cells if counts else None,
+        caveats=manifest.caveats,
+        weights=manifest.backbone.weights,
+        created=manifest.created,
+        modified=manifest.modified,
     )
-
-
-def newest(folder: Path) -> Path:
-    """The index that was written last; unfinished ones count only where there is no other."""
-    indexes = [(manifest.is_complete, manifest.modified, path) for path, manifest in _manifests(folder)]
-    if not indexes:
-        raise IndexMissing(f"no index in {folder}; build one with: audit index IMAGES")
-    return max(indexes)[2]
-
-
-def list_indexes(folder: Path) -> tuple[IndexSummary, ...]:
-    """The readable indexes of a folder by name."""
-    return tuple(summarise(path, manifest) for path, manifest in _manifests(folder))
-
-
-def _manifests(folder: Path) -> list[tuple[Path, Manifest]]:
-    manifests = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        try:
-            manifests += [(path, read_manifest(path))] if has_manifest(path) else []
-        except AuditError:
-            continue  # `Index.open` and `audit check` say what is wrong with it
-    return manifests

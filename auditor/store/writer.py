@@ -28,6 +28,7 @@ from auditor.store.manifest import (
     read_manifest,
     write_manifest,
 )
+from auditor.store.repair import index_command
 from auditor.store.shards import SHARDS, STAGING
 
 LOCK = ".lock"
@@ -46,7 +47,7 @@ class IndexWriter:
     def create(cls, path: Path, manifest: Manifest) -> Self:
         """Begin an index in a new or empty folder."""
         path.mkdir(parents=True, exist_ok=True)
-        lock = _take_lock(path)
+        lock = take_lock(path)
         try:
             _check_free(path)
             now = datetime.now(UTC).isoformat()
@@ -62,7 +63,7 @@ class IndexWriter:
     def resume(cls, path: Path) -> Self:
         """Go on with an index: what its manifest does not know is deleted."""
         manifest = read_manifest(path)
-        lock = _take_lock(path)
+        lock = take_lock(path)
         try:
             manifest = read_manifest(path)  # the last writer may have changed it before it let go
             writer = cls(path, manifest, lock)
@@ -123,7 +124,8 @@ class IndexWriter:
                 break
             expected += shard.images
         if expected != self.manifest.images:
-            raise IndexDamaged(f"{self.path} lacks images from id {expected} on; go on with: audit index")
+            go_on = index_command(self.path, self.manifest)
+            raise IndexDamaged(f"{self.path} lacks images from id {expected} on; go on with: {go_on}")
         # a map of these very shards outlives a repair; one of others was forgotten when they changed
         kept = {
             name: facts
@@ -183,7 +185,7 @@ def shard_paths(index: Path, manifest: Manifest, shard: ShardEntry) -> tuple[str
     if DATABASE not in manifest.derived or not manifest.derived[DATABASE].hold_for(index / DATABASE):
         raise IndexDamaged(
             f"{table} and {index / DATABASE} are both damaged, so nothing says which images the shard held; "
-            f"delete {index} and build it again with: audit index {manifest.dataset.root}"
+            f"delete {index} and build it again with: {index_command(index, manifest)}"
         )
     with connect(index / DATABASE) as connection:
         query = "SELECT path FROM images WHERE id >= ? AND id < ? ORDER BY id"
@@ -191,7 +193,8 @@ def shard_paths(index: Path, manifest: Manifest, shard: ShardEntry) -> tuple[str
     return tuple(path for (path,) in rows)
 
 
-def _take_lock(path: Path) -> FileLock:
+def take_lock(path: Path) -> FileLock:
+    """The lock of the one writer, taken; IndexBusy where another process has it."""
     lock = FileLock(path / LOCK)
     try:
         lock.acquire(timeout=0)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor.errors import AuditError
+from auditor.files import INDEXES as INDEXES
 
 if TYPE_CHECKING:
     from auditor.store import Index
 
-INDEXES = Path("indexes")
 REPORTS = Path("reports")
 
 IndexName = Annotated[
@@ -34,11 +35,15 @@ Subject = Annotated[str, typer.Argument(help="An indexed image, or an image file
 
 def index_path(name: str | None) -> Path:
     """The folder of an index: newest, by name below indexes/, or a path of its own."""
-    from auditor.store.index import newest
+    from auditor.store.listing import newest
 
     if name is None:
-        return newest(INDEXES)
+        return newest(INDEXES, _warn)
     return Path(name) if Path(name, "index.json").exists() else INDEXES / name
+
+
+def _warn(sentence: str) -> None:
+    print(f"audit: {sentence}", file=sys.stderr)
 
 
 def open_index(name: str | None) -> Index:

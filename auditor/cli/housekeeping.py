@@ -1,0 +1,51 @@
+"""`audit remove` and `audit rename`: indexes that are no longer wanted, or not under this name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auditor.terminal.options import index_path
+from auditor.terminal.show import say
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="An index by name or path.", show_default=False)]
+
+
+def remove(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False
+) -> None:
+    """Delete an index: what its manifest lists and what is derived from it, and nothing else.
+
+    Example: audit remove photos-dinov2
+    """
+    from auditor.report.about import describe
+    from auditor.report.text import size, visible
+    from auditor.store.index import summarise
+    from auditor.store.manifest import read_manifest
+    from auditor.store.removal import remove_index
+
+    path = index_path(name)
+    summary = summarise(path, read_manifest(path))
+    if not yes:
+        asked = f"Delete {path} ({describe(summary)}, {size(summary.bytes)})?"
+        typer.confirm(visible(asked), abort=True, err=True)
+    left = remove_index(path)
+    say(f"removed: {path}, {size(summary.bytes)}")
+    if left:
+        say(f"kept: {', '.join(left[:5])}{' ...' if len(left) > 5 else ''} in {path}, not of the index")
+
+
+def rename(
+    name: Name,
+    to: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.", show_default=False)],
+) -> None:
+    """Give an index another name.
+
+    Example: audit rename photos-dinov2 holiday
+    """
+    from auditor.store.removal import rename_index
+
+    path = index_path(name)
+    rename_index(path, to)
+    say(f"renamed: {path} is now {to}")

@@ -1,0 +1,71 @@
+"""The commands that make an index sound again, as one types them in a shell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from auditor.files import INDEXES
+from auditor.store.manifest import Manifest
+
+_BUILT_IN = {"hub", "package"}  # weights that no option names
+
+
+def index_word(path: Path) -> str:
+    """What --index and --name call the index: its name below indexes/, else its full path."""
+    full = path.resolve()
+    return full.name if full.parent == INDEXES.resolve() else str(full)
+
+
+def rebuild_command(path: Path) -> str:
+    """Builds what is derived from the shards again."""
+    return shlex.join(["audit", "check", "--index", index_word(path), "--repair"])
+
+
+def index_command(path: Path, manifest: Manifest, head: str | None = None) -> str:
+    """Goes on with this very index: everything that decides its content, as the manifest recorded it.
+
+    `head` is what --head names, if not what scored the index: a file of the user's is kept in the index.
+    An index that is older than the record of --limit and --sample goes on with every image of the dataset.
+    """
+    return shlex.join(["audit", "index", manifest.dataset.root, *_options(path, manifest, head)])
+
+
+def repair_sentence(path: Path) -> str:
+    """What an error about derived files ends with."""
+    return f"rebuild it with: {rebuild_command(path)}"
+
+
+def _options(path: Path, manifest: Manifest, head: str | None) -> Iterator[str]:
+    backbone, preprocess, options = manifest.backbone, manifest.preprocess, manifest.options
+    yield from ("--backbone", backbone.name, "--name", index_word(path))
+    if manifest.dataset.annotations:
+        yield from ("--annotations", manifest.dataset.annotations)
+    if backbone.weights not in _BUILT_IN:
+        yield from ("--weights", backbone.weights)
+    for key, value in backbone.model_args.items():
+        yield from ("--model-arg", f"{key}={value}")
+    yield from ("--head", head or _head(path, manifest))
+    yield from ("--size", str(preprocess.crop))
+    yield from ("--mean", _numbers(preprocess.mean), "--std", _numbers(preprocess.std))
+    yield from ("--interpolation", preprocess.interpolation)
+    for name, usual in (("readout", "pointwise"), ("precision", "float32"), ("seed", 0)):
+        if options.get(name, usual) != usual:
+            yield from (f"--{name}", str(options[name]))
+    for name in ("template", "limit", "sample"):
+        if options.get(name) is not None:
+            yield from (f"--{name}", str(options[name]))
+    if manifest.fill != "mean":
+        yield from ("--fill", manifest.fill)
+
+
+def _head(path: Path, manifest: Manifest) -> str:
+    """The head by name; one that came from a file is the index's own copy of that file."""
+    if not (manifest.options.get("head_file") and manifest.head.file):
+        return manifest.head.name
+    return str(path.resolve() / manifest.head.file)
+
+
+def _numbers(values: tuple[float, float, float]) -> str:
+    return ",".join(map(str, values))
