@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,9 @@ from auditor.questions.relevance.draw import picture_relevance
 from auditor.questions.relevance.view import view_relevance
 from auditor.records import Dataset, Sample
 from auditor.store import Index
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from benchmarks.relevance import METHODS, NETWORKS, cases, judge
 
 torch.set_num_threads(1)
@@ -530,7 +534,7 @@ def check_maps(network: str, images: int) -> None:
 
 
 def test_a_map_that_lost_its_score_is_marked(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the record, the table and the picture: here by an operation whose rule keeps nothing."""
+    """In the record, the table and the picture: here by an operation whose rule loses a tenth each time."""
     with Index.open(demo / "indexes" / "scenes-symbols") as index:
         good = relevance(index, IMAGE, 1, 3)
         monkeypatch.setitem(
