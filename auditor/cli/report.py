@@ -35,8 +35,10 @@ def report(
     Example: audit report --patch img.jpg:3,4
     """
     from auditor.cli.page import compose
+    from auditor.report.about import describe
     from auditor.report.page import write_page
     from auditor.report.page_parts import Wish
+    from auditor.report.text import visible
 
     wish = Wish(tuple(patch or ()), classes, images)
     with open_index(index) as opened:
@@ -44,4 +46,5 @@ def report(
         with Bar("questions") as bar:
             page = compose(opened, wish, is_live=live, bar=bar)
         write_page(path, page)
+        say(visible(describe(opened.summary())))
     say(f"report: {path}")
