@@ -63,11 +63,6 @@ def _ask_for_one(index: Index, text: str, labels: Sequence[int]) -> str:
     return f"{text!r} names {len(labels)} classes of {index.name}: {listed}; name one by its {word}"
 
 
-def image_grids(index: Index, path: str) -> ImageGrids:
-    """The prediction grids of one image in the variants that were run (the paper's Figure 0)."""
-    return grids_of(index, index.image(path))
-
-
 def grids_of(index: Index, image: int) -> ImageGrids:
     """The prediction grids of an image id."""
     require_head(index)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Literal
 
@@ -41,10 +40,6 @@ class Question:
     def load(self, part: str) -> ModuleType:
         """One file of the folder, imported."""
         return import_module(f"{self.folder}.{part}")
-
-    def has(self, part: str) -> bool:
-        """Whether the folder has this file."""
-        return find_spec(f"{self.folder}.{part}") is not None
 
     @property
     def folder(self) -> str:

@@ -155,9 +155,8 @@ def _rank_plainly(row: ClassContext, by: By) -> tuple[float, int, int]:
 # ------------------------------------------------------------------------------------- on a page
 
 
-def rank_classes(index: Index) -> list[int]:
+def rank_classes(by_background: ContextTable, by_delta: ContextTable) -> list[int]:
     """Classes by context dependence: of Tables 7 and 8 the first of each, then the second."""
-    by_background, by_delta = context(index, by="bg_act_wo_fg"), context(index)
     rows = chain.from_iterable(zip(by_background.rows, by_delta.rows, strict=True))
     return list(dict.fromkeys(row.label for row in rows))
 
@@ -165,7 +164,7 @@ def rank_classes(index: Index) -> list[int]:
 def find_subject(index: Index) -> Subject:
     """Of the most context-dependent class the first image with foreground; else the index's first image."""
     try:
-        label = rank_classes(index)[0]
+        label = rank_classes(context(index, by="bg_act_wo_fg"), context(index))[0]
     except DatasetError:  # nothing is annotated: some questions can still be asked
         return _first_image(index)
     images = class_detail(index, label, limit=LOOKED_AT).images
@@ -184,9 +183,10 @@ def _first_image(index: Index) -> Subject:
 
 def report(index: Index, wish: Wish) -> Iterator[Answer]:
     """On a page: Tables 8 and 7, then the classes that lead them, image by image."""
-    yield Answer(context(index))
-    yield Answer(context(index, by="bg_act_wo_fg"), ("--by", "bg_act_wo_fg"))
-    for label in rank_classes(index)[: wish.classes]:
+    by_delta, by_background = context(index), context(index, by="bg_act_wo_fg")
+    yield Answer(by_delta)
+    yield Answer(by_background, ("--by", "bg_act_wo_fg"))
+    for label in rank_classes(by_background, by_delta)[: wish.classes]:
         words = ("--class", str(label), "--images", str(SHOWN))
         yield Answer(class_detail(index, label, limit=SHOWN), words)
 
