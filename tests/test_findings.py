@@ -60,8 +60,10 @@ def test_every_finding_is_a_row_that_its_interval_supports(demo: Path) -> None:
         answer, rows = findings(index), context(index, by="bg_act_wo_fg").rows
     supported = {row.name for row in rows if (row.least_excess or 0) >= FOUND}
     assert {each.subject for each in answer.findings if each.words[0] == "context"} == supported
-    lines = view_of(answer).notes
-    assert all(f"{number}. " in line for number, line in zip((1, 2), lines, strict=False))
+    numbers = [int(line.split(". ", 1)[0]) for line in view_of(answer).notes[: len(answer.findings)]]
+    ordered = list(dict.fromkeys(each.subject for each in answer.findings))
+    assert numbers == [ordered.index(each.subject) + 1 for each in answer.findings]
+    assert sorted(set(numbers)) == list(range(1, len(ordered) + 1))
 
 
 def test_what_cannot_be_asked_is_a_note(tmp_path: Path) -> None:
