@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "draw": GROUND | {"report"},
     "terminal": GROUND | {"report", "draw", "store"},
     "questions": GROUND | ENGINES | SHOWING | {"data", "models", "store"},
-    "cli": GROUND | ENGINES | SHOWING | {"data", "models", "store", "train", "questions"},
+    "page": GROUND | ENGINES | SHOWING | {"store", "questions"},
+    "cli": GROUND | ENGINES | SHOWING | {"data", "models", "store", "train", "questions", "page"},
 }
 PACKAGES = {
     "errors": set(),
@@ -51,6 +52,7 @@ PACKAGES = {
     "draw": {"PIL", "matplotlib", "numpy"},
     "terminal": {"typer", "rich"},
     "questions": {"numpy", "PIL", "torch", "typer", "matplotlib"},
+    "page": {"numpy", "PIL"},
     "cli": {"typer"},
 }
 QUESTION_FILES = {"__init__.py", "record.py", "ask.py", "view.py", "draw.py", "command.py"}

@@ -20,31 +20,32 @@ def report(
         list[str] | None,
         typer.Option("--patch", metavar="IMAGE:ROW,COL", help="Also its similar cells; repeatable."),
     ] = None,
-    classes: Annotated[int, typer.Option(min=0, help="Classes to show image by image.")] = 3,
-    images: Annotated[int, typer.Option(min=0, help="Prediction grids to show.")] = 4,
+    max_mb: Annotated[
+        int, typer.Option("--max-mb", min=1, help="Megabytes of the page: images fill what room there is.")
+    ] = 25,
     live: Annotated[
         bool,
         typer.Option("--live", help="Also what needs the backbone again, for one image; takes a minute."),
     ] = False,
     index: IndexName = None,
 ) -> None:
-    """Write one self-contained HTML page of what the index answers, in the order of the paper.
+    """Write one HTML page that opens from disk: findings, classes, images, the map, curves.
 
     With --live also one image occluded, inpainted, explained and attacked, and its class under other fills.
 
     Example: audit report --patch img.jpg:3,4
     """
-    from auditor.cli.page import compose
+    from auditor.page.compose import compose
     from auditor.report.about import describe
     from auditor.report.page import write_page
     from auditor.report.page_parts import Wish
     from auditor.report.text import visible
 
-    wish = Wish(tuple(patch or ()), classes, images)
+    wish = Wish(tuple(patch or ()))
     with open_index(index) as opened:
         path = out or REPORTS / f"{opened.name}.html"
         with Bar("questions") as bar:
-            page = compose(opened, wish, is_live=live, bar=bar)
+            page = compose(opened, wish, is_live=live, bar=bar, megabytes=max_mb)
         write_page(path, page)
         say(visible(describe(opened.summary())))
     say(f"report: {path}")

@@ -12,7 +12,8 @@ class Finding:
     """One thing that the data support, about one class.
 
     `strength` is a share: how large the effect is at least, the end of its interval that is nearer to none.
-    `words` is the command that goes deeper, after `audit`.
+    `words` is the command that goes deeper, after `audit`. `cells` (`path:row,col`) show it, in the `variant`
+    of their images that it is about.
     """
 
     subject: str
@@ -22,3 +23,5 @@ class Finding:
     q_value: float | None
     strength: float
     words: tuple[str, ...]
+    cells: tuple[str, ...] = ()
+    variant: str = "original"

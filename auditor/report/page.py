@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 from PIL import Image
 
 from auditor.files import write_bytes
-from auditor.report.page_parts import Figure, Page, Section
+from auditor.report.page_parts import Figure, Page, Section, Verdict
 from auditor.report.tables import Table, explain, split
-from auditor.report.text import certify, visible
+from auditor.report.text import certify, chance, interval, percent, visible
 from auditor.report.views import View, view_of
 
+PLACES = {"context": "classes", "map": "map"}
+"""Questions that have a part of the page of their own; all others stand among the further answers."""
+
 _LEGIBLE = 4  # rows side by side in a column each; more of them stay rows
+_SOURCE = re.compile(r"\s*\(((?:Tables?|Figures?|section) [^()]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class _Part:
     tables: tuple[Table, ...]
     command: str
     pictures: tuple[_Picture, ...]
+    question: str
 
 
 def write_page(path: Path, page: Page) -> None:
@@ -44,13 +57,27 @@ def write_page(path: Path, page: Page) -> None:
     write_bytes(path, render_page(page).encode())
 
 
+def weigh_page(page: Page) -> int:
+    """Bytes of the page as it is."""
+    return len(render_page(page).encode())
+
+
 def render_page(page: Page) -> str:
     """The page as HTML; every name in it is text, whatever it holds."""
+    parts = [_part(section) for section in page.sections]
+    style, script = _file("style.css"), _file("bundle/page.js")
     return _template("page.html").render(
         page=page,
-        parts=[_part(section) for section in page.sections],
-        verdict=page.certificate.verdict if page.certificate else "no certificate",
+        subjects=list(_subjects(page.verdicts)),
+        at={place: [part for part in parts if PLACES.get(part.question) == place] for place in PLACES.values()},
+        others=[part for part in parts if part.question not in PLACES],
         certificate=certify(page.certificate),
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        data=_embed(page.data),
+        pictures=_embed([b64encode(picture).decode() for picture in page.pictures]),
     )
 
 
@@ -63,6 +90,14 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
+    environment.filters |= {
+        "plain": lambda text: _SOURCE.sub("", text),
+        "source": lambda text: "; ".join(_SOURCE.findall(text)),
+        "percent": percent,
+        "interval": interval,
+        "chance": chance,
+        "picture": _picture,
+    }
     return environment.get_template(name)
 
 
@@ -71,9 +106,43 @@ def render_view(view: View) -> str:
     return _template("view.html").render(view=view, tables=_laid_out(view))
 
 
+@cache
+def _file(name: str) -> str:
+    return files("auditor.report").joinpath("web", *name.split("/")).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What the page's policy knows its own style and script by."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _embed(data: Any) -> Markup:
+    """JSON in ASCII that cannot end the element it stands in, names with what is invisible in them written out."""
+    text = json.dumps(_shown(data), separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _shown(data: Any) -> Any:
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, dict):
+        return {visible(name): _shown(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_shown(value) for value in data]
+    return data
+
+
+def _subjects(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[int, str, list[Verdict]]]:
+    """Findings by the subject that they are of."""
+    for rank, several in groupby(verdicts, key=lambda each: each.rank):
+        found = list(several)
+        yield rank, found[0].finding.subject, found
+
+
 def _part(section: Section) -> _Part:
     view = view_of(section.record)
-    return _Part(view, _laid_out(view), section.command, tuple(map(_picture, section.figures)))
+    pictures = tuple(map(_picture, section.figures))
+    return _Part(view, _laid_out(view), section.command, pictures, section.question)
 
 
 def _laid_out(view: View) -> tuple[Table, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.records import Certificate
+from auditor.report.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +20,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How much a page shall show: cells to start from, classes image by image, images with their grids.
+    """What a page shall show: cells to start from, and the image for questions that need the model again.
 
-    `subject` is the image for questions that need the model again; None where they are not to be asked.
+    `subject` is None where those are not to be asked.
     """
 
     patches: tuple[str, ...] = ()
-    classes: int = 3
-    images: int = 4
     subject: Subject | None = None
 
 
@@ -49,19 +49,43 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One answer on the page: its record, the command that asked for it, its drawings."""
+    """One answer on the page: its record, the command that asked for it, its drawings, its question."""
 
     record: Any
     command: str = ""
     figures: tuple[Figure, ...] = ()
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A finding on the page: its subject's place in the order, the command that goes deeper, its picture."""
+
+    rank: int
+    finding: Finding
+    command: str
+    figure: Figure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number of the whole set: its title, its value and counts as text, what it counts, its interval."""
+
+    title: str
+    value: str
+    counts: str
+    definition: str
+    source: str = ""
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What `audit report` writes: facts of the index, its certificate, sections in the order shown.
+    """What `audit report` writes: findings, sections in the order shown, and the data of what moves.
 
     `facts` and `versions` are pairs of label and value; `notes` say what was recognised, dropped and why,
-    `caveats` what must be known of the network before anything is believed.
+    `banners` what must be known before anything is believed. `nothing` is said where there is no finding.
+    `data` is JSON for the page's script; `pictures` are the WebP crops of its images, in their order.
     """
 
     title: str
@@ -71,4 +95,9 @@ class Page:
     notes: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     command: str = ""
-    caveats: tuple[str, ...] = ()
+    banners: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    nothing: str = ""
+    tiles: tuple[Tile, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    pictures: tuple[bytes, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from auditor.explain.crops import is_outside
 from auditor.measure.images import grids_of
 from auditor.questions.grid.record import PredictionGrid
 from auditor.records import ImageGrids
-from auditor.report.page_parts import Answer, Wish
 from auditor.store import Index
 
 
@@ -25,12 +23,6 @@ def grid(index: Index, image: str) -> PredictionGrid:
 
 def _answer(grids: ImageGrids) -> PredictionGrid:
     return PredictionGrid(**{each.name: getattr(grids, each.name) for each in fields(ImageGrids)})
-
-
-def report(index: Index, wish: Wish) -> Iterator[Answer]:
-    """On a page: Figure 0 of images spread evenly over the index."""
-    for path in spread(index, wish.images):
-        yield Answer(grid(index, path), (path,))
 
 
 def spread(index: Index, count: int) -> list[str]:

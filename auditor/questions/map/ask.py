@@ -31,6 +31,7 @@ from auditor.store.derived import MAP
 KEPT = 2.0  # times as often in the same place as by chance
 ON_OBJECTS = 0.2  # of the cells of a mark that nobody labelled may touch an annotated object
 FOUND = 0.3  # of the class's images more than of others, at least
+SHOWN = 3  # exemplars that show a mark
 NAMED = 3  # predicted classes and over-represented ones that a cluster names
 
 
@@ -146,4 +147,5 @@ def _mark(cluster: Cluster) -> Finding | None:
     )
     words = ("similar", "--patch", cluster.exemplars[0])
     strength = label.interval[0] - elsewhere[1]
-    return Finding(label.name, sentence, label.images, label.interval, label.q_value, strength, words)
+    cells = cluster.exemplars[:SHOWN]
+    return Finding(label.name, sentence, label.images, label.interval, label.q_value, strength, words, cells)

@@ -1,30 +1,40 @@
-"""Composes the report: every question that the index can answer, and why the others go unanswered."""
+"""Composes the page: every question that the index can answer, and why the others go unanswered."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from auditor.draw.grids import figure
 from auditor.errors import AuditError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
+from auditor.page.data import page_data
+from auditor.page.facts import banners, facts, nothing, tiles
+from auditor.page.images import rank_images
+from auditor.page.pictures import carry
 from auditor.questions import Question, all_questions
 from auditor.questions.context.ask import find_subject
-from auditor.report.page_parts import Answer, Figure, Page, Section, Wish
-from auditor.report.text import tell_empty
+from auditor.questions.findings.draw import describe, draw_finding
+from auditor.questions.findings.record import Findings
+from auditor.report.page import weigh_page
+from auditor.report.page_parts import Answer, Figure, Page, Section, Verdict, Wish
 from auditor.report.views import pictures_of
 from auditor.store import Index
 from auditor.terminal.options import index_path
 from auditor.terminal.progress import Bar
 
+MEGABYTE = 1_000_000
+MOST = 25  # megabytes: what most mail servers take
+
 Part = Iterator[Section | str]
 """The sections of one question, and sentences for the page's notes."""
 
 
-def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar) -> Page:
-    """Everything that the index can answer, in the order of the paper; what it cannot becomes a note."""
+def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int = MOST) -> Page:
+    """Everything that the index can answer; what it cannot becomes a note. Pictures fill what room is left."""
     has_head = index.manifest.head.name != "none"
     if is_live and has_head:
         wish = replace(wish, subject=find_subject(index))
@@ -40,16 +50,57 @@ def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar) -> Page:
         sections += _ask(index, question, wish, notes)
         bar.advance(1)
     manifest = index.manifest
-    return Page(
+    verdicts = tuple(_verdicts(index, sections))
+    page = Page(
         title=f"{index.name}: what the classifier looked at",
-        facts=_facts(index),
+        facts=facts(index),
         certificate=manifest.certificate,
-        caveats=manifest.caveats,
-        sections=tuple(sections),
-        notes=(*notes, *manifest.dataset.notes, *_left_out(index)),
+        sections=tuple(section for section in sections if not isinstance(section.record, Findings)),
+        notes=(*_reasons(sections), *notes, *manifest.dataset.notes),
         versions=tuple(manifest.versions.items()),
-        command=_command(index, wish, is_live),
+        command=_command(index, wish, is_live, megabytes),
+        banners=banners(index),
+        verdicts=verdicts,
+        nothing=nothing(sections),
+        tiles=tiles(sections),
+        data=page_data(index, sections, verdicts),
     )
+    return _with_pictures(index, page, megabytes, bar)
+
+
+def _with_pictures(index: Index, page: Page, megabytes: int, bar: Bar) -> Page:
+    """The page with as many images as its size allows, those of the findings first."""
+    ranked = rank_images(index, _paths(cell for each in page.verdicts for cell in each.finding.cells))
+    room = megabytes * MEGABYTE - weigh_page(page)
+    carried = carry(index, ranked, room, bar)
+    note = carried.tell(len(ranked), megabytes)
+    return replace(
+        page,
+        data={**page.data, **carried.data, "carried": note},
+        pictures=carried.pictures,
+        notes=(note, *page.notes) if note else page.notes,
+    )
+
+
+def _paths(cells: Iterator[str]) -> Iterator[str]:
+    return (parse_cell(cell)[0] for cell in cells)
+
+
+def _verdicts(index: Index, sections: Sequence[Section]) -> Iterator[Verdict]:
+    found = [each for section in sections if isinstance(section.record, Findings) for each in section.record.findings]
+    subjects = list(dict.fromkeys(each.subject for each in found))
+    for each in found:
+        drawn, caption = draw_finding(index, each), describe(each)
+        command = write_command(index, *each.words)
+        shown = figure(drawn, caption, caption) if drawn else None
+        yield Verdict(subjects.index(each.subject) + 1, each, command, shown)
+
+
+def _reasons(sections: Sequence[Section]) -> Iterator[str]:
+    """Why a question had no finding."""
+    for section in sections:
+        if isinstance(section.record, Findings):
+            yield from section.record.notes
 
 
 def _can_ask(question: Question, wish: Wish, *, has_head: bool) -> bool:
@@ -85,7 +136,8 @@ def _parts(index: Index, question: Question, wish: Wish) -> Part:
     for answer in ask.report(index, wish):
         if isinstance(answer, Answer):
             command = write_command(index, question.name, *answer.words)
-            yield Section(answer.record, command, tuple(_figures(index, answer)))
+            figures = () if isinstance(answer.record, Findings) else tuple(_figures(index, answer))
+            yield Section(answer.record, command, figures, question.name)
         else:
             yield answer
 
@@ -101,47 +153,7 @@ def write_command(index: Index, name: str, *words: str) -> str:
     return shlex.join(["audit", name, "--index", index.name if is_here else str(index.path), *words])
 
 
-def _command(index: Index, wish: Wish, is_live: bool) -> str:
+def _command(index: Index, wish: Wish, is_live: bool, megabytes: int) -> str:
     cells = [word for patch in wish.patches for word in ("--patch", patch)]
-    counts = ("--classes", str(wish.classes), "--images", str(wish.images))
-    return write_command(index, "report", *cells, *counts, *(["--live"] if is_live else []))
-
-
-def _facts(index: Index) -> tuple[tuple[str, str], ...]:
-    manifest, summary = index.manifest, index.summary()
-    height, width = manifest.grid
-    preprocess = manifest.preprocess
-    return (
-        ("Dataset", f"{manifest.dataset.root} ({manifest.dataset.kind})"),
-        ("Backbone", f"{manifest.backbone.name}: {manifest.backbone.library} {manifest.backbone.model}"),
-        (
-            "Weights",
-            f"{manifest.backbone.weights}, sha256 {(manifest.backbone.weights_sha256 or 'unknown')[:16]}",
-        ),
-        ("Head", f"{manifest.head.name}, {len(manifest.classes)} classes"),
-        ("Images", f"{summary.images:,}"),
-        ("Cells", f"{summary.cells:,}: {height} x {width} of {manifest.dim} numbers per image"),
-        (
-            "Input",
-            f"shorter side {preprocess.resize}, centre crop {preprocess.crop}, {preprocess.interpolation}, "
-            f"mean {preprocess.mean}, std {preprocess.std}",
-        ),
-        ("Occlusion", manifest.fill if len(manifest.variants) > 1 else "none: nothing is annotated"),
-    )
-
-
-def _left_out(index: Index) -> tuple[str, ...]:
-    """What could not be read, with the first reasons."""
-    rows = index.query(
-        "SELECT status, count(*) AS n, min(path) AS path, min(error) AS error FROM images "
-        "WHERE status <> 'ok' GROUP BY status ORDER BY status"
-    )
-    columns = (rows[name].tolist() for name in ("status", "n", "path", "error"))
-    lost = [
-        f"{n} images are {status}, for example {path}: {error}"
-        for status, n, path, error in zip(*columns, strict=True)
-    ]
-    summary = index.summary()
-    if summary.empty_cells:
-        lost.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
-    return tuple(lost)
+    size = ("--max-mb", str(megabytes)) if megabytes != MOST else ()
+    return write_command(index, "report", *cells, *size, *(["--live"] if is_live else []))

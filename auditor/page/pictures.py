@@ -1,0 +1,79 @@
+"""The images that fit on a page: pictures, facts, cells and nearest cells, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auditor.page.images import MOST, SCALE, cell_arrays, encode_crop, image_facts, pack, weigh
+from auditor.report.text import plural
+from auditor.search.among import most_images, nearest_among
+from auditor.store import Index
+from auditor.terminal.progress import Bar
+
+NEAREST = 5
+NOWHERE = 0xFFFFFFFF
+"""What stands for no cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Pictures of the first images that fit, what the script is told of them, images that are gone."""
+
+    pictures: tuple[bytes, ...]
+    data: Mapping[str, Any]
+    gone: int
+
+    def tell(self, images: int, megabytes: int) -> str:
+        """Which images are on the page, and what would bring more; empty where there are none at all."""
+        if not images:
+            return ""
+        count = len(self.pictures)
+        gone = f"; {plural(self.gone, 'image')} could not be read any more" if self.gone else ""
+        if count + self.gone >= images:
+            return f"This page carries all {plural(count, 'image')} that are there{gone}."
+        order = "those of the findings first, then one of every class in turn"
+        more = "" if count + self.gone >= MOST else f"; more: --max-mb {2 * megabytes}"
+        return f"This page carries {count:,} of {plural(images, 'image')}: {order}{gone}{more}."
+
+
+def carry(index: Index, ranked: Sequence[tuple[int, str]], room: float, bar: Bar) -> Carried:
+    """As many of the images, in their order, as fit into `room` bytes of HTML."""
+    bar.start("pictures", min(len(ranked), MOST))
+    each = weigh(index)
+    pictures: list[bytes] = []
+    ids: list[int] = []
+    gone = 0
+    for number, path in ranked[:MOST]:
+        encoded = encode_crop(index, path)
+        bar.advance(1)
+        if encoded is None:
+            gone += 1
+            continue
+        room -= len(encoded) * 4 / 3 + each
+        if room < 0:
+            break
+        pictures.append(encoded)
+        ids.append(number)
+    return Carried(tuple(pictures), _data(index, ids, room), gone)
+
+
+def _data(index: Index, ids: Sequence[int], room: float) -> dict[str, Any]:
+    images: dict[str, Any] = {"id": list(ids), **image_facts(index, ids)}
+    return {"images": images, "cells": cell_arrays(index, ids), "near": _nearest(index, ids, room)}
+
+
+def _nearest(index: Index, ids: Sequence[int], room: float) -> dict[str, Any]:
+    """The nearest cells of the first images among them, as many as time and room allow."""
+    per_image = index.manifest.cells_per_image * NEAREST * 6 * 4 / 3
+    count = max(0, min(len(ids), most_images(index), int(room / per_image)))
+    places, cosines = nearest_among(index, np.asarray(ids[:count], dtype=np.int64), NEAREST)
+    return {
+        "images": count,
+        "k": NEAREST,
+        "cell": pack(np.where(places < 0, NOWHERE, places).astype(np.uint32)),
+        "cosine": pack(np.rint(np.clip(cosines, 0, 1) * SCALE).astype(np.uint16)),
+    }

@@ -1,0 +1,28 @@
+// The page was whole before this ran: scripts take over the parts that move.
+
+import { render, type ComponentChild } from "preact";
+import { count, data, isWhole } from "./data";
+import { Charts } from "./charts";
+import { Classes, rows } from "./classes";
+import { Gallery } from "./gallery";
+import { CellMap } from "./map";
+import { Panel } from "./panel";
+import { hasMap } from "./points";
+import { followHash } from "./state";
+
+function mount(id: string, part: ComponentChild): void {
+  const box = document.getElementById(id);
+  if (!box) return;
+  box.replaceChildren();
+  render(part, box);
+}
+
+if (isWhole) {
+  if (rows) mount("classes-app", <Classes />);
+  mount("images-app", count ? <Gallery /> : <p class="note">No image is on this page.</p>);
+  if (hasMap) mount("map-app", <CellMap />);
+  if (Object.keys(data.charts).length) mount("charts-app", <Charts />);
+  mount("panel-app", <Panel />);
+}
+followHash();
+document.documentElement.dataset.ready = "true";
