@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AUDIT := ../$(BIN)/audit
 
-.PHONY: demo test check docs lock clean
+.PHONY: demo test check web docs lock clean
 
 demo: $(READY)
 	mkdir -p .demo
@@ -35,6 +35,9 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+web:  # the page's script from its TypeScript sources; needs Node, which nothing else does
+	cd auditor/report/web && npm ci --silent && npm run --silent check && npm run --silent build
 
 docs: $(READY)  # docs/metrics.md, from the records
 	$(BIN)/python docs/generate_metrics.py

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 REAL = Path(__file__).parents[2] / "shared" / "real"
 
 README = Path(__file__).parents[1] / "README.md"
@@ -75,3 +86,15 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip("../shared/real is not here")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, of which tests open tabs."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine; install it with: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()

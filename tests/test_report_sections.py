@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 from conftest import run_audit
 
-from auditor.cli.page import compose
 from auditor.errors import AuditError, CellError
+from auditor.page.compose import compose
 from auditor.questions.attack.record import Attack
 from auditor.questions.cam.record import ClassMaps
-from auditor.questions.context.record import ClassDetail, ContextTable
+from auditor.questions.context.record import ContextTable
 from auditor.questions.fills.record import FillTable
-from auditor.questions.grid.record import PredictionGrid
 from auditor.questions.map.record import CellMap
 from auditor.questions.match.record import Match
 from auditor.questions.metrics.record import Metrics
@@ -38,11 +37,11 @@ from auditor.store import Index, save_map
 from auditor.terminal.progress import Bar
 
 STORED = [
-    *(Metrics, PredictionGrid, ContextTable, ContextTable, ClassDetail, Thresholds),
+    *(Metrics, ContextTable, ContextTable, Thresholds),
     *(ClassMaps, Match, CellMap, Similar, Pooling),
 ]
 LIVE = [
-    *(Metrics, PredictionGrid, ContextTable, ContextTable, ClassDetail, ImageContext, FillTable, Thresholds),
+    *(Metrics, ContextTable, ContextTable, ImageContext, FillTable, Thresholds),
     *(ClassMaps, Relevance, Match, CellMap, Similar, Attack, Pooling),
 ]
 NAME = "scenes-symbols"
@@ -50,7 +49,7 @@ NAME = "scenes-symbols"
 
 def page_of(path: Path, *, patches: tuple[str, ...] = (), is_live: bool = False) -> Page:
     with Index.open(path) as index, Bar(quiet=True) as bar:
-        return compose(index, Wish(patches, 1, 1), is_live=is_live, bar=bar)
+        return compose(index, Wish(patches), is_live=is_live, bar=bar)
 
 
 def sections(page: Page) -> list[Section]:
@@ -109,7 +108,10 @@ def test_sections_come_in_the_order_of_the_paper(folder: Path, live: Page) -> No
     assert kinds(stored) == STORED
     assert kinds(live) == LIVE
     with Index.open(folder / "indexes" / NAME) as index:
-        assert live.notes == index.manifest.dataset.notes
+        assert live.notes == (
+            "This page carries all 160 images that are there.",
+            *index.manifest.dataset.notes,
+        )
 
 
 @pytest.mark.parametrize("number", range(len(LIVE)), ids=[kind.__name__ for kind in LIVE])
@@ -131,33 +133,31 @@ def test_every_section_but_tables_has_a_picture_with_a_caption(live: Page) -> No
         assert all(figure.caption and figure.alt for figure in section.figures)
 
 
-class Sections(HTMLParser):
-    """The text of every section, and its heading."""
+class Shown(HTMLParser):
+    """The text that a browser shows without scripts, and the headings of the answers."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.texts: list[str] = []
+        self.text = ""
         self.headings: list[str] = []
         self._tag = ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._tag = tag
-        if tag == "section":
-            self.texts.append("")
-            self.headings.append("")
 
     def handle_data(self, data: str) -> None:
-        if self.texts:
-            self.texts[-1] += f"{data} "
-            self.headings[-1] += data if self._tag == "h2" else ""
+        if self._tag not in ("script", "style"):
+            self.text += f"{data} "
+        if self._tag in ("summary", "h3") and data.strip():
+            self.headings.append(data)
 
 
 @pytest.fixture(scope="module")
-def shown(live: Page, tmp_path_factory: pytest.TempPathFactory) -> Sections:
+def shown(live: Page, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     path = tmp_path_factory.mktemp("page") / "page.html"
     write_page(path, live)
-    return Sections(path.read_text("utf-8"))
+    return Shown(path.read_text("utf-8"))
 
 
 def counts(record: object) -> Iterator[tuple[int, int]]:
@@ -175,7 +175,7 @@ def counts(record: object) -> Iterator[tuple[int, int]]:
 
 @pytest.mark.parametrize("kind", [Metrics, ContextTable, FillTable, Pooling])
 def test_the_page_shows_the_counts_of_the_json(
-    kind: type, live: Page, shown: Sections, audit: Callable[..., str]
+    kind: type, live: Page, shown: Shown, audit: Callable[..., str]
 ) -> None:
     number = [kind_of(section) for section in live.sections].index(kind)
     record = json.loads(audit(*shlex.split(live.sections[number].command)[1:], "--json"))
@@ -183,11 +183,11 @@ def test_the_page_shows_the_counts_of_the_json(
         record[0].pop("evidence")  # a sentence of percentages
     expected = {f"{hits}/{total}" for hits, total in counts(record) if total}
     assert len(expected) > 3
-    words = set(shown.texts[number].replace(",", "").split())
+    words = set(shown.text.replace(",", "").split())
     assert expected - words <= ({f"{record['agreement']['hits']}/160"} if kind is Pooling else set())
 
 
-def test_headings_differ_and_say_by_what_classes_are_ranked(shown: Sections) -> None:
+def test_headings_differ_and_say_by_what_classes_are_ranked(shown: Shown) -> None:
     assert len(set(shown.headings)) == len(shown.headings)
     ranked = [heading for heading in shown.headings if heading.startswith("Context dependence")]
     assert ["Delta" in heading for heading in ranked] == [True, False]
@@ -207,9 +207,7 @@ def test_a_report_with_a_map_loads_no_heavy_library(folder: Path) -> None:
 
 
 def test_the_page_names_the_command_that_writes_it(folder: Path, live: Page) -> None:
-    assert live.command == (
-        f"audit report --index {NAME} --patch images/000000.png:0,6 --classes 1 --images 1 --live"
-    )
+    assert live.command == (f"audit report --index {NAME} --patch images/000000.png:0,6 --live")
     run_audit(*shlex.split(live.command)[1:], "--out", "again.html")
     write_page(folder / "first.html", live)
     assert (folder / "again.html").read_bytes() == (folder / "first.html").read_bytes()
@@ -229,7 +227,7 @@ def bare(folder: Path) -> Path:
 
 def test_what_needs_annotations_becomes_a_note(bare: Path) -> None:
     page = page_of(bare, is_live=True)
-    assert kinds(page) == [Metrics, PredictionGrid, ClassMaps, Relevance, Attack, Pooling]
+    assert kinds(page) == [Metrics, ClassMaps, Relevance, Attack, Pooling]
     reasons = {
         "Context dependence left out: nothing is annotated in bare: this needs boxes or masks",
         "One image occluded and inpainted left out: 000000.png has no annotated foreground",
@@ -266,7 +264,10 @@ def test_images_that_are_gone_leave_the_tables(folder: Path, tmp_path: Path) -> 
     shutil.rmtree(scenes)
     page = page_of(folder / "indexes" / "gone")
     assert kinds(page) == [Metrics, ContextTable, ContextTable, Thresholds, Pooling]
-    assert [note for note in page.notes if note.startswith("Context dependence incomplete: ")]
+    assert page.pictures == ()
+    assert page.notes[0].startswith(
+        "This page carries all 0 images that are there; 30 images could not be read"
+    )
 
 
 def test_a_cell_that_the_user_names_must_be_there(folder: Path) -> None:

@@ -44,13 +44,8 @@ class Row:
 def box_cell(image: Image.Image, row: int, col: int, grid: Grid, side: int) -> Image.Image:
     """The crop with one of its cells framed."""
     drawn = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    frame_cell(ImageDraw.Draw(drawn), row, col, grid, side)
+    _box(ImageDraw.Draw(drawn), cell_box(row, col, grid, side), max(2, side // 130))
     return drawn
-
-
-def frame_cell(draw: ImageDraw.ImageDraw, row: int, col: int, grid: Grid, side: int) -> None:
-    """A frame around one cell of an image of `side` pixels."""
-    _box(draw, cell_box(row, col, grid, side), max(2, side // 130))
 
 
 def _box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: int) -> None:

@@ -91,10 +91,10 @@ def letter_cell(
     write_centred(draw, ((left + right) / 2, (top + bottom) / 2), stacked, colour)
 
 
-def outline(draw: ImageDraw.ImageDraw, foreground: Mask, side: int) -> None:
-    """The border of the foreground cells, white on dark."""
-    borders = _borders(foreground, side)
-    for colour, width in ((Dark, max(8, side // 90)), (White, max(4, side // 200))):
+def outline(draw: ImageDraw.ImageDraw, cells: Mask, side: int, bright: Colour = White) -> None:
+    """The border of some cells, such as the foreground's, bright on dark."""
+    borders = _borders(cells, side)
+    for colour, width in ((Dark, max(8, side // 90)), (bright, max(4, side // 200))):
         for x0, y0, x1, y1 in borders:
             half = width / 2
             draw.rectangle((x0 - half, y0 - half, x1 + half, y1 + half), colour)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from auditor.draw.grids import figure
 from auditor.errors import AuditError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
 from auditor.page.data import page_data
-from auditor.page.facts import banners, facts, nothing, tiles
+from auditor.page.facts import banners, facts, nothing, remarks, tiles
 from auditor.page.images import rank_images
 from auditor.page.pictures import carry
 from auditor.questions import Question, all_questions
@@ -34,7 +33,10 @@ Part = Iterator[Section | str]
 
 
 def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int = MOST) -> Page:
-    """Everything that the index can answer; what it cannot becomes a note. Pictures fill what room is left."""
+    """Everything that the index can answer; what it cannot becomes a note.
+
+    Pictures fill the room that is left of so many `megabytes`.
+    """
     has_head = index.manifest.head.name != "none"
     if is_live and has_head:
         wish = replace(wish, subject=find_subject(index))
@@ -56,7 +58,7 @@ def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int
         facts=facts(index),
         certificate=manifest.certificate,
         sections=tuple(section for section in sections if not isinstance(section.record, Findings)),
-        notes=(*_reasons(sections), *notes, *manifest.dataset.notes),
+        notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
         command=_command(index, wish, is_live, megabytes),
         banners=banners(index),
@@ -87,13 +89,14 @@ def _paths(cells: Iterator[str]) -> Iterator[str]:
 
 
 def _verdicts(index: Index, sections: Sequence[Section]) -> Iterator[Verdict]:
-    found = [each for section in sections if isinstance(section.record, Findings) for each in section.record.findings]
+    records = [section.record for section in sections if isinstance(section.record, Findings)]
+    found = [each for record in records for each in record.findings]
     subjects = list(dict.fromkeys(each.subject for each in found))
-    for each in found:
+    for number, each in enumerate(found):
         drawn, caption = draw_finding(index, each), describe(each)
         command = write_command(index, *each.words)
         shown = figure(drawn, caption, caption) if drawn else None
-        yield Verdict(subjects.index(each.subject) + 1, each, command, shown)
+        yield Verdict(number, subjects.index(each.subject) + 1, each, command, shown)
 
 
 def _reasons(sections: Sequence[Section]) -> Iterator[str]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from auditor.page.points import map_points
 from auditor.questions.confusion.record import ClassAccuracy, Confusion
 from auditor.questions.context.record import ClassContext, ContextTable
 from auditor.questions.fills.record import FillTable
 from auditor.questions.map.record import CellMap
 from auditor.questions.pool.record import Pooling
 from auditor.questions.threshold.record import Thresholds
-from auditor.page.points import map_points
 from auditor.report.flat import to_columns
 from auditor.report.metric import metrics_of
 from auditor.report.page_parts import Section, Verdict
 from auditor.store import Index
-
 
 
 def page_data(index: Index, sections: Sequence[Section], verdicts: Sequence[Verdict]) -> dict[str, Any]:

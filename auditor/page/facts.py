@@ -28,7 +28,7 @@ def banners(index: Index) -> tuple[str, ...]:
     return (
         *manifest.caveats,
         *(note for note in manifest.dataset.notes if UNMATCHED in note),
-        *_left_out(index),
+        *_lost(index, "broken"),
         *([] if is_exact or certificate is None else [f"Not an exact readout. {certify(certificate)}"]),
     )
 
@@ -85,18 +85,22 @@ def facts(index: Index) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _left_out(index: Index) -> tuple[str, ...]:
-    """What could not be read, with the first reasons."""
+def _lost(index: Index, status: str) -> tuple[str, ...]:
+    """The sentence on images of a status, with the first reason; nothing where there are none."""
     rows = index.query(
-        "SELECT status, count(*) AS n, min(path) AS path, min(error) AS error FROM images "
-        "WHERE status <> 'ok' GROUP BY status ORDER BY status"
+        "SELECT count(*) AS n, min(path) AS path, min(error) AS error FROM images WHERE status = ?", [status]
     )
-    columns = (rows[name].tolist() for name in ("status", "n", "path", "error"))
-    lost = [
-        f"{n} images are {status}, for example {path}: {error}"
-        for status, n, path, error in zip(*columns, strict=True)
-    ]
+    (count,), (path,), (error,) = (rows[name].tolist() for name in ("n", "path", "error"))
+    if not count:
+        return ()
+    return (
+        f"{plural(count, 'image')} {'is' if count == 1 else 'are'} {status}, for example {path}: {error}",
+    )
+
+
+def remarks(index: Index) -> tuple[str, ...]:
+    """What was left out on purpose, and cells that say nothing."""
     summary = index.summary()
-    if summary.empty_cells:
-        lost.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
-    return tuple(lost)
+    empty = summary.empty_cells
+    sentence = (tell_empty(empty, summary.images_with_empty_cells or 0),) if empty else ()
+    return (*_lost(index, "filtered"), *sentence)

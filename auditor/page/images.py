@@ -99,7 +99,10 @@ def cell_arrays(index: Index, ids: Sequence[int]) -> dict[str, str]:
     rows = index.query(CELLS, {"ids": list(ids)})
     place, variant, cell = (np.asarray(rows[name], dtype=np.int64) for name in ("place", "variant", "cell"))
     original = variant == 0
-    at, others_at = (place[original], cell[original]), (place[~original], variant[~original] - 1, cell[~original])
+    at, others_at = (
+        (place[original], cell[original]),
+        (place[~original], variant[~original] - 1, cell[~original]),
+    )
     top, p = (np.full((count, width, BEST), NONE, np.uint16), np.zeros((count, width, BEST), np.uint16))
     for number in range(BEST):
         top[(*at, number)] = _classes(rows[f"c{number + 1}"])[original]

@@ -7,7 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -28,8 +28,9 @@ from auditor.report.views import View, view_of
 PLACES = {"context": "classes", "map": "map"}
 """Questions that have a part of the page of their own; all others stand among the further answers."""
 
+_PLACED = ("classes", "map")
 _LEGIBLE = 4  # rows side by side in a column each; more of them stay rows
-_SOURCE = re.compile(r"\s*\(((?:Tables?|Figures?|section) [^()]*)\)")
+_SOURCE = re.compile(r"\s*\(((?:Tables?|Figures?|section) \d[^()]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def render_page(page: Page) -> str:
     return _template("page.html").render(
         page=page,
         subjects=list(_subjects(page.verdicts)),
-        at={place: [part for part in parts if PLACES.get(part.question) == place] for place in PLACES.values()},
+        at={place: [part for part in parts if PLACES.get(part.question) == place] for place in _PLACED},
         others=[part for part in parts if part.question not in PLACES],
         certificate=certify(page.certificate),
         style=Markup(style),
@@ -91,7 +92,7 @@ def _template(name: str) -> Template:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {
-        "plain": lambda text: _SOURCE.sub("", text),
+        "plain": _plain,
         "source": lambda text: "; ".join(_SOURCE.findall(text)),
         "percent": percent,
         "interval": interval,
@@ -117,7 +118,7 @@ def _hash(text: str) -> str:
 
 
 def _embed(data: Any) -> Markup:
-    """JSON in ASCII that cannot end the element it stands in, names with what is invisible in them written out."""
+    """JSON in ASCII that cannot end the element it stands in; what is invisible in a name is written out."""
     text = json.dumps(_shown(data), separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
@@ -148,10 +149,21 @@ def _part(section: Section) -> _Part:
 def _laid_out(view: View) -> tuple[Table, ...]:
     """Long tables by their ends; few rows of many numbers turned, each with what its numbers count."""
     tables = [
-        explain(table) if table.is_turnable and len(table.rows) <= _LEGIBLE else table
+        explain(_unsourced(table)) if table.is_turnable and len(table.rows) <= _LEGIBLE else table
         for table in view.tables
     ]
     return tuple(part for table in tables for part in split(table))
+
+
+def _unsourced(table: Table) -> Table:
+    """The table with definitions that a reader needs no paper for."""
+    columns = (replace(column, definition=_plain(column.definition)) for column in table.columns)
+    return replace(table, columns=tuple(columns))
+
+
+def _plain(text: str) -> str:
+    """Words without the numbers of the paper's tables and figures, which stand in tooltips."""
+    return _SOURCE.sub("", text)
 
 
 def _picture(figure: Figure) -> _Picture:

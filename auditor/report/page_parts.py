@@ -59,8 +59,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A finding on the page: its subject's place in the order, the command that goes deeper, its picture."""
+    """A finding on the page: its number, its subject's rank, the command that goes deeper, its picture."""
 
+    number: int
     rank: int
     finding: Finding
     command: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from PIL import Image, ImageDraw
 
-from auditor.draw.cells import frame_cell
-from auditor.draw.colours import Paper
+from auditor.draw.colours import Bright, Paper
+from auditor.draw.layers import outline, spread
 from auditor.errors import AuditError
 from auditor.explain.crops import crop, variants_of
 from auditor.grids import parse_cell
@@ -20,6 +21,7 @@ from auditor.store import Index
 
 _SIDE = 320  # pixels of an image
 _GAP = 8
+_TINT = 60  # of 255, over the cells
 
 
 def picture_findings(index: Index, answer: Findings) -> Iterator[Picture]:
@@ -63,9 +65,11 @@ def _draw_panel(index: Index, variant: str, path: str, places: list[tuple[int, i
     except AuditError:  # the image is gone, or was never annotated: the sentence still stands
         return None
     panel = image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(panel)
-    for row, col in places:
-        frame_cell(draw, row, col, index.grid, _SIDE)
+    cells = np.zeros(index.grid, dtype=np.bool_)
+    cells[tuple(np.transpose(places))] = True
+    tint = Image.fromarray(spread(cells.astype(np.uint8) * _TINT, _SIDE))
+    panel = Image.composite(Image.new("RGB", panel.size, Bright), panel, tint)
+    outline(ImageDraw.Draw(panel), cells, _SIDE, Bright)
     return panel
 
 

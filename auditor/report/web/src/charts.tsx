@@ -72,7 +72,7 @@ function Pooling({ columns }: { columns: Columns }) {
   return (
     <div class="chart">
       <h3 title="Image-level predictions from the stored cells. In the paper: section 6">Accuracy when cells are pooled otherwise</h3>
-      <table>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Accuracy by pooling rule"><table>
         <thead><tr><th scope="col">Rule</th><th scope="col" class="number">Accuracy %</th><th scope="col">95 %</th><th scope="col" class="number">Gained</th><th scope="col" class="number">Lost</th></tr></thead>
         <tbody>
           {columns.rule.map((rule: string, row: number) => {
@@ -84,7 +84,7 @@ function Pooling({ columns }: { columns: Columns }) {
             );
           })}
         </tbody>
-      </table>
+      </table></div>
     </div>
   );
 }

@@ -19,10 +19,15 @@ function table(): Columns | null {
   const { classes, accuracy } = data;
   if (!classes) return accuracy && { ...accuracy, images: accuracy.top1_total };
   if (!accuracy) return classes;
-  const at = new Map(accuracy.label.map((label, row) => [label, row]));
-  const pick = (name: string) => classes.label.map((label) => (at.has(label) ? accuracy[name][at.get(label)!] : null));
-  const names = ["top1_hits", "top1_total", "interval_low", "interval_high", "rival", "rival_name"];
-  return { ...classes, ...Object.fromEntries(names.map((name) => [name, pick(name)])) };
+  const labels = [...new Set<number>([...classes.label, ...accuracy.label])];
+  const rowOf = (columns: Columns) => new Map(columns.label.map((label, row) => [label, row]));
+  const [ours, theirs] = [rowOf(classes), rowOf(accuracy)];
+  const value = (name: string) => (label: number) =>
+    ours.has(label) && name in classes ? classes[name][ours.get(label)!]
+    : name === "images" ? accuracy.top1_total[theirs.get(label)!]
+    : name in accuracy && theirs.has(label) ? accuracy[name][theirs.get(label)!] : null;
+  const names = new Set([...Object.keys(classes), ...Object.keys(accuracy)]);
+  return Object.fromEntries([...names].map((name) => [name, name === "label" ? labels : labels.map(value(name))]));
 }
 
 export const rows = table();

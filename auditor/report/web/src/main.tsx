@@ -9,6 +9,7 @@ import { CellMap } from "./map";
 import { Panel } from "./panel";
 import { hasMap } from "./points";
 import { followHash } from "./state";
+import { Actions } from "./verdict";
 
 function mount(id: string, part: ComponentChild): void {
   const box = document.getElementById(id);
@@ -23,6 +24,10 @@ if (isWhole) {
   if (hasMap) mount("map-app", <CellMap />);
   if (Object.keys(data.charts).length) mount("charts-app", <Charts />);
   mount("panel-app", <Panel />);
+  for (const box of document.querySelectorAll<HTMLElement>("[data-finding]")) {
+    const number = Number(box.dataset.finding);
+    render(<Actions finding={data.findings[number]} number={number} />, box);
+  }
 }
 followHash();
 document.documentElement.dataset.ready = "true";

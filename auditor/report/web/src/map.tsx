@@ -11,7 +11,7 @@ import { change, useHash } from "./state";
 import { openImage } from "./panel";
 
 const PART = "map";
-const NAMED = 12; // clusters with their names on the map
+const NAMED = 20; // clusters with their names on the map
 const LISTED = 10; // classes of a lasso
 const SHOWN = 12; // crops of a lasso
 const CORNERS = 60; // of a lasso in the hash

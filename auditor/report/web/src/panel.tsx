@@ -46,7 +46,7 @@ function Numbers({ label }: { label: number }) {
           <div title={data.definitions[key]?.definition}>
             <dt>{data.definitions[key]?.title}</dt>
             <dd>{share(found / total)} % <small>{found}/{total}</small>
-              {typeof low === "number" && <> <Interval low={low} high={rows![`${key}_interval_high`][row]} value={found / total} /></>}</dd>
+              {typeof low === "number" && <><Interval low={low} high={rows![`${key}_interval_high`][row]} value={found / total} /></>}</dd>
           </div>
         );
       })}
@@ -101,7 +101,9 @@ export function Panel() {
   useEffect(() => {
     if (isOpen && !dialog.current!.open) dialog.current!.showModal();
     if (!isOpen && dialog.current!.open) dialog.current!.close();
-    if (isOpen) dialog.current!.scrollTop = 0;
+    if (!isOpen) return;
+    dialog.current!.scrollTop = 0;
+    dialog.current!.querySelector("h2")!.focus();
   }, [isOpen, state.image, state.class]);
   const close = () => change(place !== undefined ? { image: "", cell: "", variant: "" } : { class: "" });
   const leave = (event: Event) => {
@@ -114,7 +116,7 @@ export function Panel() {
       {isOpen && (
         <>
           <header>
-            <h2>{title}</h2>
+            <h2 tabIndex={-1}>{title}</h2>
             {place !== undefined && <ImageHead place={place} />}
             <button onClick={close} aria-label="Close">{place !== undefined && label !== undefined ? "Back to the class" : "Close"}</button>
           </header>

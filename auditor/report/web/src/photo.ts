@@ -58,7 +58,7 @@ function occlude(pixels: ImageData, code: string, hidesForeground: boolean): voi
 export async function drawVariant(canvas: HTMLCanvasElement, place: number, variant: number): Promise<void> {
   const image = await photo(place);
   canvas.width = canvas.height = data.side;
-  const context = canvas.getContext("2d")!;
+  const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.drawImage(image, 0, 0, data.side, data.side);
   const name = data.variants[variant];
   const mask = data.images.mask[place];
@@ -68,25 +68,35 @@ export async function drawVariant(canvas: HTMLCanvasElement, place: number, vari
   context.putImageData(pixels, 0, 0);
 }
 
-/** Frame the cells that show a class in a variant; returns how many there are. */
-export function frameHits(canvas: HTMLCanvasElement, place: number, variant: number, label: number): number {
-  const context = canvas.getContext("2d")!;
-  let hits = 0;
-  for (let cell = 0; cell < height * width; cell++) {
-    if (shown(place, variant, cell).label !== label) continue;
-    frame(context, cell, data.side);
-    hits++;
+/** The lines between cells that are inside and those that are not, as a path in a square of `side`. */
+export function outline(isInside: (cell: number) => boolean, side: number): string {
+  const inside = (row: number, col: number) => row >= 0 && col >= 0 && row < height && col < width && isInside(row * width + col);
+  const [dx, dy] = [side / width, side / height];
+  let path = "";
+  for (let row = 0; row <= height; row++) {
+    for (let col = 0; col <= width; col++) {
+      if (col < width && inside(row, col) !== inside(row - 1, col)) path += `M${col * dx} ${row * dy}h${dx}`;
+      if (row < height && inside(row, col) !== inside(row, col - 1)) path += `M${col * dx} ${row * dy}v${dy}`;
+    }
   }
-  return hits;
+  return path;
 }
 
-function frame(context: CanvasRenderingContext2D, cell: number, side: number): void {
-  const [row, col] = [Math.floor(cell / width), cell % width];
-  const box = [(col * side) / width + 2, (row * side) / height + 2, side / width - 4, side / height - 4] as const;
-  for (const [colour, line] of [["#11141a", 4], ["#ffe270", 2]] as const) {
+/** Tint and outline the cells that show a class in a variant. */
+export function frameHits(canvas: HTMLCanvasElement, place: number, variant: number, label: number): void {
+  const context = canvas.getContext("2d")!;
+  const path = new Path2D(outline((cell) => shown(place, variant, cell).label === label, data.side));
+  context.fillStyle = "rgb(255 226 112 / 24%)";
+  const [dx, dy] = [data.side / width, data.side / height];
+  for (let cell = 0; cell < height * width; cell++) {
+    if (shown(place, variant, cell).label === label) context.fillRect((cell % width) * dx, Math.floor(cell / width) * dy, dx, dy);
+  }
+  const unit = data.side / 224; // lines of the same look on crops of every size
+  for (const [colour, line] of [["#11141a", 6], ["#ffe270", 3]] as const) {
     context.strokeStyle = colour;
-    context.lineWidth = line;
-    context.strokeRect(...box);
+    context.lineWidth = line * unit;
+    context.lineCap = "square";
+    context.stroke(path);
   }
 }
 

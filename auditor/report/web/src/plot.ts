@@ -1,6 +1,6 @@
 // The map's picture: points written straight into pixels, which is smooth at 100,000 with no GPU at all.
 
-import { n, RANGE, xs, ys } from "./points";
+import { n, RANGE, REST, xs, ys } from "./points";
 
 export interface View { x: number; y: number; zoom: number } // the middle in [0, RANGE], and how much larger than whole
 
@@ -22,7 +22,7 @@ export function toMap(view: View, width: number, height: number, px: number, py:
 
 /** Draw every point as a small square in its colour; faint ones first, so that what was asked for is on top. */
 export function drawPoints(canvas: HTMLCanvasElement, view: View, colours: Uint32Array): void {
-  const context = canvas.getContext("2d")!;
+  const context = canvas.getContext("2d", { willReadFrequently: true })!; // pixels, never the GPU
   const { width, height } = canvas;
   const picture = context.createImageData(width, height);
   const pixels = new Uint32Array(picture.data.buffer);
@@ -30,9 +30,10 @@ export function drawPoints(canvas: HTMLCanvasElement, view: View, colours: Uint3
   const ratio = window.devicePixelRatio || 1;
   const size = Math.max(1, Math.round(ratio * Math.min((n > 30_000 ? 1.4 : 2.4) * Math.sqrt(view.zoom), 6)));
   const [left, upper] = [width / 2 - view.x * scale - size / 2, height / 2 + view.y * scale - size / 2];
-  for (const isFaint of [true, false]) {
+  const layer = (colour: number) => (colour >>> 24 < 0xff ? 0 : colour === REST ? 1 : 2);
+  for (const pass of [0, 1, 2]) { // what is coloured lies on what is grey
     for (let at = 0; at < n; at++) {
-      if (colours[at] >>> 24 < 0xff !== isFaint) continue;
+      if (layer(colours[at]) !== pass) continue;
       const [px, py] = [(left + xs[at] * scale) | 0, (upper - ys[at] * scale) | 0];
       if (px < 0 || py < 0 || px + size > width || py + size > height) continue;
       for (let row = py * width; row < (py + size) * width; row += width) pixels.fill(colours[at], row + px, row + px + size);
@@ -63,13 +64,17 @@ export function drawOver(canvas: HTMLCanvasElement, view: View, polygon: number[
   }
   context.font = `${12 * ratio}px system-ui, sans-serif`;
   context.textAlign = "center";
+  const taken: [number, number, number][] = [];
   for (const { x, y, text } of names) {
     const [px, py] = toScreen(view, width, height, x, y);
+    const half = context.measureText(text).width / 2;
+    if (taken.some(([qx, qy, other]) => Math.abs(px - qx) < half + other && Math.abs(py - qy) < 14 * ratio)) continue;
+    taken.push([px, py, half]);
     context.lineWidth = 4 * ratio;
     context.strokeStyle = paper;
-    context.strokeText(text, px, py);
+    context.strokeText(text, px, py - 12 * ratio);
     context.fillStyle = ink;
-    context.fillText(text, px, py);
+    context.fillText(text, px, py - 12 * ratio);
   }
   if (marked >= 0) {
     const [px, py] = toScreen(view, width, height, xs[marked], ys[marked]);

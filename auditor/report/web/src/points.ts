@@ -1,6 +1,6 @@
 // The map's cells by column, what they can be coloured by, and finding them again by place.
 
-import { data, nameOf, NONE, parseCell, placeOf, shortName, unpack, width, words16, words32 } from "./data";
+import { data, nameOf, NONE, placeOf, shortName, unpack, width, words16, words32 } from "./data";
 import { colourAt, GREY, ramp, rank } from "./colours";
 
 const map = data.map;
@@ -24,7 +24,9 @@ export interface Point { path: string; cell: number; place: number | undefined; 
 const labelOf = (row: number): string =>
   images.label[row] === null ? images.true_name[row] ?? "no label" : nameOf(images.label[row]);
 const foregroundOf = (at: number): string => ["background", "foreground", "not annotated"][foreground[at]];
-const clusterOf = (at: number): string => (cluster[at] ? `cluster ${cluster[at]}` : NO_CLUSTER);
+const owners = new Map<number, string>((map?.clusters ?? []).map((each: any) => [each.number, each.class ? `: ${shortName(each.class)}` : ""]));
+const clusterName = (number: number): string => (number ? `${number}${owners.get(number) ?? ""}` : NO_CLUSTER);
+const clusterOf = (at: number): string => clusterName(cluster[at]);
 
 export function point(at: number): Point {
   const path = images.path[image[at]];
@@ -54,21 +56,29 @@ export function colourings(): Colouring[] {
   return found;
 }
 
+/** A colour as 0xAABBGGRR, the way a canvas keeps it. */
+const pixel = (hex: string) =>
+  (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
+export const REST = pixel(GREY);
+
 /** Every point's colour as 0xAABBGGRR, and what the colours stand for, the commonest first. */
 export function colour(by: Colouring, only: string): { colours: Uint32Array; legend: { text: string; colour: string; count: number }[] } {
   const colours = new Uint32Array(n);
-  const pixel = (hex: string) => 0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16);
   if (by.share) {
     const steps = Array.from({ length: 65 }, (_, step) => pixel(ramp(step / 64)));
     for (let at = 0; at < n; at++) colours[at] = steps[Math.round(by.share(at) * 64)];
     return { colours, legend: [0, 0.25, 0.5, 0.75, 1].map((step) => ({ text: `${100 * step} %`, colour: ramp(step), count: -1 })) };
   }
   const texts = Array.from({ length: n }, (_, at) => by.text!(at));
-  const ranked = rank(texts).sort((a, b) => Number(a.value === NO_CLUSTER) - Number(b.value === NO_CLUSTER));
+  const ranked = rank(texts);
+  if (by.key === "cluster") { // the most suspicious first, as in the table
+    const order = new Map([...owners.keys()].map((number, place) => [clusterName(number), place]));
+    ranked.sort((a, b) => (order.get(a.value) ?? 1e9) - (order.get(b.value) ?? 1e9));
+  }
   const legend = ranked.map(({ value, count }, at) => ({ text: value, count, colour: value === NO_CLUSTER ? GREY : colourAt(at) }));
   const chosen = legend.find((each) => each.text === only);
   if (chosen && chosen.colour === GREY) chosen.colour = colourAt(0);
-  const faint = 0x38000000 | (pixel(GREY) & 0xffffff);
+  const faint = 0x38000000 | (REST & 0xffffff);
   const of = new Map(legend.map((each) => [each.text, only && each !== chosen ? faint : pixel(each.colour)]));
   for (let at = 0; at < n; at++) colours[at] = of.get(texts[at])!;
   return { colours, legend };
@@ -114,12 +124,12 @@ export function within(polygon: number[]): number[] {
   return found;
 }
 
-/** Points of the findings' own cells: where to look first. */
-export function pointsOf(names: string[]): number[] {
-  const wanted = new Set(names.map((name) => parseCell(name)).map((each) => `${each.path}:${each.cell}`));
-  const found: number[] = [];
-  for (let at = 0; at < n; at++) if (wanted.has(`${images.path[image[at]]}:${cell[at]}`)) found.push(at);
-  return found;
+/** The cluster, by its name, that most of these cells belong to; empty where they are in none. */
+export function clusterWith(names: string[]): string {
+  const wanted = new Set(names);
+  const found: string[] = [];
+  for (let at = 0; at < n; at++) if (cluster[at] && wanted.has(nameAt(at))) found.push(clusterOf(at));
+  return rank(found)[0]?.value ?? "";
 }
 
 /** The middle of each cluster, the most suspicious first. */
@@ -129,7 +139,6 @@ export function middles(most: number): { number: number; x: number; y: number; t
     for (let at = 0; at < n; at++) if (cluster[at] === each.number) own.push(at);
     if (!own.length) return [];
     const middle = (values: Uint16Array) => own.map((at) => values[at]).sort((a, b) => a - b)[own.length >> 1];
-    const text = each.class ? `${each.number} ${shortName(each.class)}` : `${each.number}`;
-    return [{ number: each.number, x: middle(xs), y: middle(ys), text }];
+    return [{ number: each.number, x: middle(xs), y: middle(ys), text: clusterName(each.number) }];
   });
 }

@@ -5,7 +5,7 @@ import { best, cellName, data, height, isForeground, labelsOf, nameOf, nearest, 
 import { colourAt, LETTERS, rank } from "./colours";
 import { CellCrop } from "./canvas";
 import { copy, share } from "./format";
-import { drawVariant } from "./photo";
+import { drawVariant, outline } from "./photo";
 import { change, useHash } from "./state";
 import { openImage } from "./panel";
 
@@ -18,29 +18,14 @@ const box = (cell: number) => ({
   x: ((cell % width) * SIDE) / width, y: (Math.floor(cell / width) * SIDE) / height, width: SIDE / width, height: SIDE / height,
 });
 
-/** The lines between foreground and what is none, as one path. */
-function outline(place: number): string {
-  const inside = (row: number, col: number) =>
-    row >= 0 && col >= 0 && row < height && col < width && isForeground(place, row * width + col) === true;
-  const [dx, dy] = [SIDE / width, SIDE / height];
-  let path = "";
-  for (let row = 0; row <= height; row++) {
-    for (let col = 0; col <= width; col++) {
-      if (col < width && inside(row, col) !== inside(row - 1, col)) path += `M${col * dx} ${row * dy}h${dx}`;
-      if (row < height && inside(row, col) !== inside(row, col - 1)) path += `M${col * dx} ${row * dy}v${dy}`;
-    }
-  }
-  return path;
-}
+interface Look { place: number; variant: number; least: number; cell: number; asked: number | null; onHover: (cell: number) => void }
 
-interface Look { place: number; variant: number; least: number; cell: number; onHover: (cell: number) => void }
-
-function Stage({ place, variant, least, cell, onHover }: Look) {
+function Stage({ place, variant, least, cell, asked, onHover }: Look) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => void drawVariant(canvas.current!, place, variant), [place, variant]);
   const seen = useMemo(() => cells.map((each) => shown(place, variant, each)), [place, variant]);
   const places = useMemo(() => new Map(rank(seen.map((each) => each.label)).map((each, at) => [each.value, at])), [seen]);
-  const labels = labelsOf(place);
+  const line = useMemo(() => outline((each) => isForeground(place, each) === true, SIDE), [place]);
   const size = Math.min(SIDE / width / 2.6, 34);
   const move = (event: KeyboardEvent) => {
     const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width };
@@ -63,12 +48,12 @@ function Stage({ place, variant, least, cell, onHover }: Look) {
               <rect {...box(each)} data-cell={each} fill={colourAt(at)} fill-opacity={isShown ? 0.12 + 0.5 * Math.sqrt(p) : 0}
                 stroke="#ffffff" stroke-opacity="0.28" stroke-width="1"
                 onMouseEnter={() => onHover(each)} onClick={() => change({ cell: String(each) })} />
-              {isShown && labels.includes(label) && <rect x={x + 4} y={y + 4} width={SIDE / width - 8} height={SIDE / height - 8} fill="none" stroke="#ffe270" stroke-width="2" stroke-dasharray="6 4" pointer-events="none" />}
+              {isShown && label === asked && <circle cx={x + SIDE / width - 0.14 * size - 6} cy={y + 0.14 * size + 6} r={0.14 * size + 2} fill="#ffe270" stroke="#11141a" stroke-width="1.5" pointer-events="none" />}
               {isShown && width <= LETTERED && <text x={x + SIDE / width / 2} y={y + SIDE / height / 2} font-size={size} opacity={0.45 + 0.55 * p}>{LETTERS[at] ?? "·"}</text>}
             </g>
           );
         })}
-        <path class="fg under" d={outline(place)} /><path class="fg" d={outline(place)} />
+        <path class="fg under" d={line} /><path class="fg" d={line} />
         {cell >= 0 && <rect class="chosen" {...box(cell)} />}
       </svg>
     </div>
@@ -139,6 +124,7 @@ export function Viewer({ place }: { place: number }) {
   const least = Number(state.least ?? 0) / 100;
   const cell = state.cell !== undefined && Number(state.cell) < perImage ? Number(state.cell) : -1;
   const about = hover >= 0 ? hover : cell;
+  const asked = state.class !== undefined ? Number(state.class) : data.images.label[place]; // whose cells are marked
   const hasHead = data.names.length > 0;
   return (
     <div class="viewer">
@@ -151,8 +137,8 @@ export function Viewer({ place }: { place: number }) {
           )}
           {hasHead && <label>Only cells above {Math.round(100 * least)} %<input type="range" min="0" max="95" step="5" value={100 * least} onInput={(event) => change({ least: (event.target as HTMLInputElement).value })} /></label>}
         </div>
-        <Stage place={place} variant={variant} least={hasHead ? least : 2} cell={cell} onHover={setHover} />
-        <p class="note">White line: annotated foreground. Dashed: cells predicted as a label of the image.{data.variants[variant] !== "original" && data.fill.colour === null ? ` Drawn in grey here; the network saw ${data.fill.name}.` : ""}</p>
+        <Stage place={place} variant={variant} least={hasHead ? least : 2} cell={cell} asked={asked} onHover={setHover} />
+        <p class="note">White line: annotated foreground.{asked !== null && hasHead ? ` Dot: cells predicted as ${shortName(nameOf(asked))}.` : ""}{data.variants[variant] !== "original" && data.fill.colour === null ? ` Drawn in grey here; the network saw ${data.fill.name}.` : ""}</p>
       </div>
       <div>
         {hasHead && <Key place={place} variant={variant} least={least} />}
