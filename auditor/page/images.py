@@ -76,7 +76,7 @@ def weigh(index: Index) -> int:
     """Bytes on the page, roughly, of one image's facts and cells without its picture."""
     variants = len(index.manifest.variants)
     per_cell = 4 * BEST + 4 * (variants - 1) + 1
-    return 400 + index.manifest.cells_per_image * per_cell * 4 // 3
+    return 700 + index.manifest.cells_per_image * per_cell * 4 // 3
 
 
 def image_facts(index: Index, ids: Sequence[int]) -> dict[str, list[Any]]:

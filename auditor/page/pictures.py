@@ -43,7 +43,8 @@ class Carried:
 def carry(index: Index, ranked: Sequence[tuple[int, str]], room: float, bar: Bar) -> Carried:
     """As many of the images, in their order, as fit into `room` bytes of HTML."""
     bar.start("pictures", min(len(ranked), MOST))
-    each = weigh(index)
+    each, compared = weigh(index), most_images(index)
+    nearest = index.manifest.cells_per_image * NEAREST * 6 * 4 / 3  # bytes of an image's nearest cells
     pictures: list[bytes] = []
     ids: list[int] = []
     gone = 0
@@ -53,23 +54,22 @@ def carry(index: Index, ranked: Sequence[tuple[int, str]], room: float, bar: Bar
         if encoded is None:
             gone += 1
             continue
-        room -= len(encoded) * 4 / 3 + each
+        room -= len(encoded) * 4 / 3 + each + (nearest if len(ids) < compared else 0)
         if room < 0:
             break
         pictures.append(encoded)
         ids.append(number)
-    return Carried(tuple(pictures), _data(index, ids, room), gone)
+    return Carried(tuple(pictures), _data(index, ids), gone)
 
 
-def _data(index: Index, ids: Sequence[int], room: float) -> dict[str, Any]:
+def _data(index: Index, ids: Sequence[int]) -> dict[str, Any]:
     images: dict[str, Any] = {"id": list(ids), **image_facts(index, ids)}
-    return {"images": images, "cells": cell_arrays(index, ids), "near": _nearest(index, ids, room)}
+    return {"images": images, "cells": cell_arrays(index, ids), "near": _nearest(index, ids)}
 
 
-def _nearest(index: Index, ids: Sequence[int], room: float) -> dict[str, Any]:
-    """The nearest cells of the first images among them, as many as time and room allow."""
-    per_image = index.manifest.cells_per_image * NEAREST * 6 * 4 / 3
-    count = max(0, min(len(ids), most_images(index), int(room / per_image)))
+def _nearest(index: Index, ids: Sequence[int]) -> dict[str, Any]:
+    """The nearest cells of the first images among them, as many as time allows."""
+    count = min(len(ids), most_images(index))
     places, cosines = nearest_among(index, np.asarray(ids[:count], dtype=np.int64), NEAREST)
     return {
         "images": count,
