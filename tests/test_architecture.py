@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "draw": GROUND | {"report"},
     "terminal": GROUND | {"report", "draw", "store"},
     "questions": GROUND | ENGINES | SHOWING | {"data", "models", "store"},
-    "page": GROUND | ENGINES | SHOWING | {"store", "questions"},
+    "page": GROUND | ENGINES | SHOWING | {"data", "store", "questions"},
     "cli": GROUND | ENGINES | SHOWING | {"data", "models", "store", "train", "questions", "page"},
 }
 PACKAGES = {

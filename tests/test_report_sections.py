@@ -290,3 +290,26 @@ def test_names_of_images_survive_the_shell(folder: Path, tmp_path: Path) -> None
 def check(section: Section) -> None:
     """The command runs as a shell would split it."""
     run_audit(*shlex.split(section.command)[1:], "--json")
+
+
+def test_files_that_changed_since_are_a_banner(folder: Path, tmp_path: Path) -> None:
+    scenes = tmp_path / "scenes"
+    shutil.copytree("scenes", scenes)
+    run_audit("index", scenes, "--name", "older", "--limit", "12")
+    assert not [banner for banner in page_of(folder / "indexes" / "older").banners if "older" in banner]
+    first, second = sorted((scenes / "images").glob("*.png"))[:2]
+    shutil.copy(second, first)
+    (banner,) = [each for each in page_of(folder / "indexes" / "older").banners if "older" in each]
+    assert banner.startswith("The index is older than its dataset: 1 image is no longer what was indexed")
+
+
+def test_images_that_cannot_be_read_are_a_banner(folder: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sorted(Path("scenes/images").glob("*.png"))[:4]:
+        shutil.copy(path, photos)
+    (photos / "torn.png").write_bytes(b"no picture")
+    run_audit("index", photos, "--backbone", "symbols", "--name", "torn")
+    banners = page_of(folder / "indexes" / "torn").banners
+    assert [each for each in banners if each.startswith("1 image is broken, for example torn.png: ")]
+    assert [each for each in banners if "on images that audit synth did not make" in each]

@@ -13,7 +13,7 @@ from auditor.grids import check_cell, parse_cell
 from auditor.page.data import page_data
 from auditor.page.facts import banners, facts, nothing, remarks, tiles
 from auditor.page.images import rank_images
-from auditor.page.pictures import carry
+from auditor.page.pictures import carry, warn_of_changes
 from auditor.questions import Question, all_questions
 from auditor.questions.context.ask import find_subject
 from auditor.questions.findings.draw import describe, draw_finding
@@ -81,6 +81,7 @@ def _with_pictures(index: Index, page: Page, megabytes: int, bar: Bar) -> Page:
         data={**page.data, **carried.data, "carried": note},
         pictures=carried.pictures,
         notes=(note, *page.notes) if note else page.notes,
+        banners=(*page.banners, *warn_of_changes(index, carried.changed)),
     )
 
 

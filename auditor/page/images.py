@@ -6,13 +6,16 @@ import io
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from auditor.data.pixels import load_hashed
 from auditor.errors import DatasetError
-from auditor.explain.crops import crop
 from auditor.store import Index
 
 BEST = 5  # classes of a cell of the original; of the other variants the first
@@ -23,8 +26,8 @@ SCALE = 0xFFFF
 MOST = 1000  # images: each more costs a hundredth of a second, and nobody looks at so many
 
 IN_TURN = """
-SELECT id, path FROM (
-  SELECT id, path, row_number() OVER (PARTITION BY label ORDER BY id) AS turn FROM images WHERE usable)
+SELECT id, path, hash FROM (
+  SELECT id, path, hash, row_number() OVER (PARTITION BY label ORDER BY id) AS turn FROM images WHERE usable)
 ORDER BY turn, id
 """
 WANTED = """
@@ -53,23 +56,37 @@ def pack(array: NDArray[Any]) -> str:
     return b64encode(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()).decode()
 
 
-def rank_images(index: Index, first: Iterable[str]) -> list[tuple[int, str]]:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An image of the index, and the hash of the file that was indexed."""
+
+    id: int
+    path: str
+    hash: str | None
+
+
+def rank_images(index: Index, first: Iterable[str]) -> list[Listed]:
     """Usable images in the order in which a page takes them: those named, then one of every class in turn."""
-    columns = index.query(IN_TURN)
-    rows = dict(zip(columns["path"].tolist(), columns["id"].tolist(), strict=True))
+    columns = [index.query(IN_TURN)[name].tolist() for name in ("id", "path", "hash")]
+    rows = {path: Listed(number, path, digest) for number, path, digest in zip(*columns, strict=True)}
     named = [path for path in dict.fromkeys(first) if path in rows]
-    return [(rows[path], path) for path in dict.fromkeys([*named, *rows])]
+    return [rows[path] for path in dict.fromkeys([*named, *rows])]
 
 
-def encode_crop(index: Index, path: str) -> bytes | None:
-    """The crop that the network saw as WebP; None where the image is no longer there."""
+def encode_crop(index: Index, image: Listed) -> tuple[bytes, bool] | None:
+    """The crop that the network saw as WebP, and whether the file is still the one that was indexed.
+
+    None where the image is no longer there.
+    """
     try:
-        picture = crop(index, path)
+        pixels, _, digest = load_hashed(
+            Path(index.manifest.dataset.root, image.path), index.manifest.preprocess
+        )
     except DatasetError:
         return None
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "WEBP", quality=72, method=4)
-    return buffer.getvalue()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=72, method=4)
+    return buffer.getvalue(), digest == image.hash
 
 
 def weigh(index: Index) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.page.images import MOST, SCALE, cell_arrays, encode_crop, image_facts, pack, weigh
+from auditor.page.images import MOST, SCALE, Listed, cell_arrays, encode_crop, image_facts, pack, weigh
 from auditor.report.text import plural
 from auditor.search.among import most_images, nearest_among
 from auditor.store import Index
@@ -21,11 +21,15 @@ NOWHERE = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """Pictures of the first images that fit, what the script is told of them, images that are gone."""
+    """Pictures of the first images that fit, what the script is told of them, how many are gone.
+
+    `changed` are those whose files are no longer the ones that were indexed.
+    """
 
     pictures: tuple[bytes, ...]
     data: Mapping[str, Any]
     gone: int
+    changed: tuple[str, ...]
 
     def tell(self, images: int, megabytes: int) -> str:
         """Which images are on the page, and what would bring more; empty where there are none at all."""
@@ -40,26 +44,41 @@ class Carried:
         return f"This page carries {count:,} of {plural(images, 'image')}: {order}{gone}{more}."
 
 
-def carry(index: Index, ranked: Sequence[tuple[int, str]], room: float, bar: Bar) -> Carried:
+def warn_of_changes(index: Index, changed: Sequence[str]) -> tuple[str, ...]:
+    """The sentence on files that are no longer those that were indexed; nothing where all are."""
+    if not changed:
+        return ()
+    root = index.manifest.dataset.root
+    are = "is" if len(changed) == 1 else "are"
+    return (
+        f"The index is older than its dataset: {plural(len(changed), 'image')} {are} no longer what was "
+        f"indexed, for example {changed[0]}; update with: audit index {root}",
+    )
+
+
+def carry(index: Index, ranked: Sequence[Listed], room: float, bar: Bar) -> Carried:
     """As many of the images, in their order, as fit into `room` bytes of HTML."""
     bar.start("pictures", min(len(ranked), MOST))
     each, compared = weigh(index), most_images(index)
     nearest = index.manifest.cells_per_image * NEAREST * 6 * 4 / 3  # bytes of an image's nearest cells
     pictures: list[bytes] = []
     ids: list[int] = []
+    changed: list[str] = []
     gone = 0
-    for number, path in ranked[:MOST]:
-        encoded = encode_crop(index, path)
+    for image in ranked[:MOST]:
+        read = encode_crop(index, image)
         bar.advance(1)
-        if encoded is None:
+        if read is None:
             gone += 1
             continue
+        encoded, is_same = read
         room -= len(encoded) * 4 / 3 + each + (nearest if len(ids) < compared else 0)
         if room < 0:
             break
         pictures.append(encoded)
-        ids.append(number)
-    return Carried(tuple(pictures), _data(index, ids), gone)
+        ids.append(image.id)
+        changed += [] if is_same else [image.path]
+    return Carried(tuple(pictures), _data(index, ids), gone, tuple(changed))
 
 
 def _data(index: Index, ids: Sequence[int]) -> dict[str, Any]:
