@@ -186,7 +186,7 @@ def large_page(classes: int, cells: int) -> Page:
         "index": "large", "grid": [7, 7], "side": 224, "variants": ["original"], "carried": "",
         "fill": {"name": "mean", "colour": [0, 0, 0]}, "names": [row.name for row in rows],
         "synsets": [row.synset for row in rows], "classes": table, "accuracy": None, "definitions": {},
-        "findings": [], "map": cell_map, "charts": {}, "cells": nothing,
+        "findings": [], "others": [], "map": cell_map, "charts": {}, "cells": nothing,
         "images": {name: [] for name in (*columns, "labels", "predicted", "mask")},
         "near": {"images": 0, "k": 5, "cell": "", "cosine": ""},
     }  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from auditor.terminal.options import REPORTS, IndexName, open_index
+from auditor.terminal.options import REPORTS, open_index
 from auditor.terminal.progress import Bar
 from auditor.terminal.show import say
 
@@ -27,7 +28,10 @@ def report(
         bool,
         typer.Option("--live", help="Also what needs the backbone again, for one image; takes a minute."),
     ] = False,
-    index: IndexName = None,
+    index: Annotated[
+        list[str] | None,
+        typer.Option("--index", "-i", metavar="NAME", help="Repeatable: others are compared with the first."),
+    ] = None,
 ) -> None:
     """Write one HTML page that opens from disk: findings, classes, images, the map, curves.
 
@@ -42,10 +46,13 @@ def report(
     from auditor.report.text import visible
 
     wish = Wish(tuple(patch or ()))
-    with open_index(index) as opened:
+    names = index or []
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_index(names[0] if names else None))
+        compared = [stack.enter_context(open_index(name)) for name in names[1:]]
         path = out or REPORTS / f"{opened.name}.html"
         with Bar("questions") as bar:
-            page = compose(opened, wish, is_live=live, bar=bar, megabytes=max_mb)
+            page = compose(opened, wish, is_live=live, bar=bar, megabytes=max_mb, others=compared)
         write_page(path, page)
         say(visible(describe(opened.summary())))
     say(f"report: {path}")

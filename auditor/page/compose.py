@@ -10,6 +10,7 @@ from auditor.draw.grids import figure
 from auditor.errors import AuditError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
+from auditor.page.compare.ask import compare
 from auditor.page.data import page_data
 from auditor.page.facts import banners, facts, nothing, remarks, tiles
 from auditor.page.images import rank_images
@@ -18,6 +19,7 @@ from auditor.questions import Question, all_questions
 from auditor.questions.context.ask import find_subject
 from auditor.questions.findings.draw import describe, draw_finding
 from auditor.questions.findings.record import Findings
+from auditor.questions.metrics.ask import metrics
 from auditor.report.page import weigh_page
 from auditor.report.page_parts import Answer, Figure, Page, Section, Verdict, Wish
 from auditor.report.views import pictures_of
@@ -32,10 +34,12 @@ Part = Iterator[Section | str]
 """The sections of one question, and sentences for the page's notes."""
 
 
-def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int = MOST) -> Page:
+def compose(
+    index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int = MOST, others: Sequence[Index] = ()
+) -> Page:
     """Everything that the index can answer; what it cannot becomes a note.
 
-    Pictures fill the room that is left of so many `megabytes`.
+    Pictures fill the room that is left of so many `megabytes`; `others` are indexes to compare with.
     """
     has_head = index.manifest.head.name != "none"
     if is_live and has_head:
@@ -51,6 +55,7 @@ def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int
     for question in questions:
         sections += _ask(index, question, wish, notes)
         bar.advance(1)
+    sections += _compare(index, others, notes)
     manifest = index.manifest
     verdicts = tuple(_verdicts(index, sections))
     page = Page(
@@ -60,7 +65,7 @@ def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int
         sections=tuple(section for section in sections if not isinstance(section.record, Findings)),
         notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
-        command=_command(index, wish, is_live, megabytes),
+        command=_command(index, wish, is_live, megabytes, others),
         banners=banners(index),
         verdicts=verdicts,
         nothing=nothing(sections),
@@ -68,6 +73,20 @@ def compose(index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int
         data=page_data(index, sections, verdicts),
     )
     return _with_pictures(index, page, megabytes, bar)
+
+
+def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterator[Section]:
+    """The metrics of all side by side, then what each of the others answers otherwise."""
+    if not others:
+        return
+    words = [word for other in others for word in ("--index", name_of(other))]
+    together = tuple(metrics(each) for each in (index, *others))
+    yield Section(together, write_command(index, "metrics", *words), question="compare")
+    for other in others:
+        try:
+            yield Section(compare(index, other), question="compare")
+        except AuditError as reason:
+            notes.append(f"Comparison left out: {reason}")
 
 
 def _with_pictures(index: Index, page: Page, megabytes: int, bar: Bar) -> Page:
@@ -153,11 +172,17 @@ def _figures(index: Index, answer: Answer) -> Iterator[Figure]:
 
 def write_command(index: Index, name: str, *words: str) -> str:
     """The line that asks the same again, in a shell."""
+    return shlex.join(["audit", name, "--index", name_of(index), *words])
+
+
+def name_of(index: Index) -> str:
+    """What `--index` takes for it: its name below indexes/, else its path."""
     is_here = index_path(index.name).resolve() == index.path.resolve()
-    return shlex.join(["audit", name, "--index", index.name if is_here else str(index.path), *words])
+    return index.name if is_here else str(index.path)
 
 
-def _command(index: Index, wish: Wish, is_live: bool, megabytes: int) -> str:
+def _command(index: Index, wish: Wish, is_live: bool, megabytes: int, others: Sequence[Index]) -> str:
     cells = [word for patch in wish.patches for word in ("--patch", patch)]
     size = ("--max-mb", str(megabytes)) if megabytes != MOST else ()
-    return write_command(index, "report", *cells, *size, *(["--live"] if is_live else []))
+    against = [word for other in others for word in ("--index", name_of(other))]
+    return write_command(index, "report", *against, *cells, *size, *(["--live"] if is_live else []))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from auditor.page.compare.record import Comparison
 from auditor.page.points import map_points
 from auditor.questions.confusion.record import ClassAccuracy, Confusion
 from auditor.questions.context.record import ClassContext, ContextTable
@@ -36,6 +37,7 @@ def page_data(index: Index, sections: Sequence[Section], verdicts: Sequence[Verd
         "findings": [_finding(each) for each in verdicts],
         "map": map_points(index, maps[0]) if maps else None,
         "charts": dict(_charts(sections)),
+        "others": [_other(section.record) for section in sections if isinstance(section.record, Comparison)],
     }
 
 
@@ -74,6 +76,11 @@ def _finding(verdict: Verdict) -> dict[str, Any]:
         "cells": finding.cells,
         "variant": finding.variant,
     }
+
+
+def _other(answer: Comparison) -> dict[str, Any]:
+    """What another index says of the images of which it says something else."""
+    return {"index": answer.second, "answers": {row.path: row.second for row in answer.images}}
 
 
 def _fill_colour(index: Index) -> list[int] | None:

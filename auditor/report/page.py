@@ -25,10 +25,10 @@ from auditor.report.tables import Table, explain, split
 from auditor.report.text import certify, chance, interval, percent, visible
 from auditor.report.views import View, view_of
 
-PLACES = {"context": "classes", "map": "map"}
+PLACES = {"context": "classes", "map": "map", "compare": "compare"}
 """Questions that have a part of the page of their own; all others stand among the further answers."""
 
-_PLACED = ("classes", "map")
+_PLACED = ("classes", "map", "compare")
 _LEGIBLE = 4  # rows side by side in a column each; more of them stay rows
 _SOURCE = re.compile(r"\s*\(((?:Tables?|Figures?|section) \d[^()]*)\)")
 

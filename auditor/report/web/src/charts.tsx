@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { data, type Columns } from "./data";
 import { PALETTE } from "./colours";
-import { points, share } from "./format";
+import { points, save, share, toCsv } from "./format";
 import { Interval } from "./classes";
 
 const [W, H, LEFT, BELOW] = [420, 220, 34, 26];
@@ -102,13 +102,23 @@ function Fills({ columns }: { columns: Columns }) {
   );
 }
 
+const NAMES: Record<string, string> = { threshold: "thresholds", pool: "pooling rules", fills: "fills" };
+
+function download(name: string, columns: Columns): void {
+  const names = Object.keys(columns);
+  save(`${data.index}-${name}.csv`, toCsv(names, columns[names[0]].map((_, row) => names.map((each) => columns[each][row]))));
+}
+
 export function Charts() {
   const { threshold, pool, fills } = data.charts;
   return (
+    <>
     <div class="charts">
       {threshold && <Thresholds columns={threshold} />}
       {pool && <Pooling columns={pool} />}
       {fills && <Fills columns={fills} />}
     </div>
+    <p class="actions">{Object.entries(data.charts).map(([name, columns]) => <button onClick={() => download(name, columns)}>CSV of {NAMES[name] ?? name}</button>)}</p>
+    </>
   );
 }

@@ -21,6 +21,7 @@ interface Raw {
   findings: Finding[]; carried: string;
   images: Columns; cells: Record<string, string>;
   near: { images: number; k: number; cell: string; cosine: string };
+  others: { index: string; answers: Record<string, string> }[];
   map: any | null; charts: Record<string, Columns>;
 }
 

@@ -41,6 +41,10 @@ function filters(): Filter[] {
     },
     { key: "split", title: "Split", options: listed(facts.split.filter(Boolean), String), fits: (place, value) => facts.split[place] === value },
   ];
+  data.others.forEach((other, at) => found.push({
+    key: `other${at}`, title: other.index, options: [["differs", "answers otherwise"], ["agrees", "agrees"]],
+    fits: (place, value) => (facts.path[place] in other.answers) === (value === "differs"),
+  }));
   const keys = [...new Set<string>(facts.metadata.flatMap((each: object) => Object.keys(each)))];
   for (const key of keys) {
     const values = facts.metadata.map((each: Record<string, unknown>) => each[key]).filter((value) => value !== undefined && value !== null);

@@ -9,7 +9,8 @@ import { CellMap } from "./map";
 import { Panel } from "./panel";
 import { hasMap } from "./points";
 import { followHash } from "./state";
-import { Actions } from "./verdict";
+import { addExports } from "./tables";
+import { Actions, SaveFindings } from "./verdict";
 
 function mount(id: string, part: ComponentChild): void {
   const box = document.getElementById(id);
@@ -24,10 +25,17 @@ if (isWhole) {
   if (hasMap) mount("map-app", <CellMap />);
   if (Object.keys(data.charts).length) mount("charts-app", <Charts />);
   mount("panel-app", <Panel />);
+  const verdict = document.getElementById("verdict");
+  if (verdict && data.findings.length) {
+    const box = document.createElement("div");
+    verdict.append(box);
+    render(<SaveFindings />, box);
+  }
   for (const box of document.querySelectorAll<HTMLElement>("[data-finding]")) {
     const number = Number(box.dataset.finding);
     render(<Actions finding={data.findings[number]} number={number} />, box);
   }
 }
+addExports();
 followHash();
 document.documentElement.dataset.ready = "true";

@@ -88,6 +88,7 @@ function ImageHead({ place }: { place: number }) {
     <span class="count">
       labelled {label === null ? name : <button class="link" onClick={() => openClass(label)}>{name}</button>}
       {predicted !== null && <>, taken for {shortName(nameOf(predicted))} {right === null ? "" : right ? "✓" : "✗"}</>}
+      {data.others.filter((other) => data.images.path[place] in other.answers).map((other) => <>; {other.index}: {shortName(other.answers[data.images.path[place]])}</>)}
     </span>
   );
 }

@@ -2,6 +2,7 @@
 
 import { data, type Finding } from "./data";
 import { clusterWith, hasMap } from "./points";
+import { save } from "./format";
 import { change, show, type State } from "./state";
 import { openClass } from "./panel";
 
@@ -20,4 +21,8 @@ export function Actions({ finding, number }: { finding: Finding; number: number 
       {cluster && <button onClick={() => go("map", { colour: "cluster", only: cluster, lasso: "" })}>On the map</button>}
     </>
   );
+}
+
+export function SaveFindings() {
+  return <p class="actions"><button onClick={() => save(`${data.index}-findings.json`, JSON.stringify(data.findings, null, 1))}>Findings as JSON</button></p>;
 }

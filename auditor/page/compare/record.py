@@ -1,0 +1,84 @@
+"""Two indexes of the same images, class by class and image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from auditor.records import Rate
+from auditor.report.metric import metric
+from auditor.report.record import Record
+
+DIFFERENCE = "the second index's rate less the first's, in points, over the same images"
+
+
+@dataclass(frozen=True, slots=True)
+class Paired(Record):
+    """A rate in two indexes over the same images; `gained` are hits of the second alone, `lost` of the first.
+
+    `interval` is Newcombe's for paired samples (1998, method 10).
+    """
+
+    first: Rate
+    second: Rate
+    gained: int
+    lost: int
+    interval: tuple[float, float] | None
+
+    @property
+    def difference(self) -> float | None:
+        """Second less first, as a share."""
+        first, second = self.first.value, self.second.value
+        return None if first is None or second is None else second - first
+
+    @property
+    def least(self) -> float:
+        """How far from zero the difference is at least; 0 where the interval holds zero."""
+        low, high = self.interval or (0.0, 0.0)
+        return max(low, -high, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDifference(Record):
+    """A class in both indexes: its images that are right, and that show it with every object covered."""
+
+    name: str
+    images: int
+    accuracy: Paired
+    bg_act_without_fg: Paired
+    q_value: float | None = field(
+        metadata=metric(
+            "q",
+            "exact McNemar test of the accuracies over images, corrected over all classes "
+            "(Benjamini-Hochberg)",
+            unit="chance",
+        )
+    )
+
+    @property
+    def least(self) -> float:
+        """The larger of what the data support of the two differences."""
+        return max(self.accuracy.least, self.bg_act_without_fg.least)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDifference(Record):
+    """An image of which the two indexes give different answers."""
+
+    path: str
+    labels: tuple[str, ...]
+    first: str
+    second: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Record):
+    """What differs between two indexes over the `shared` images of both; the most certain classes first."""
+
+    first: str
+    second: str
+    shared: int
+    agreement: Rate
+    accuracy: Paired
+    classes: tuple[ClassDifference, ...]
+    images: tuple[ImageDifference, ...]

@@ -1,0 +1,98 @@
+"""Two indexes side by side, as tables."""
+
+from __future__ import annotations
+
+from auditor.page.compare.record import DIFFERENCE, ClassDifference, Comparison, Paired
+from auditor.report.metric import metrics_of
+from auditor.report.tables import Column, Entry, Table
+from auditor.report.text import NO_DATA, chance, counts, percent, plural, points
+from auditor.report.views import Rows, View
+
+_FIRST = 30
+
+
+def view_comparison(answer: Comparison) -> View:
+    """What differs as a whole, by class, by image."""
+    lead = (
+        f"{answer.second} against {answer.first}, over the {plural(answer.shared, 'image')} that both have. "
+        "A difference is that of the same images, with its 95 % interval."
+    )
+    tables = (_tabulate_classes(answer), _tabulate_images(answer))
+    return View(
+        f"{answer.first} and {answer.second}",
+        tables,
+        lead,
+        _notes(answer),
+        rows=Rows(ClassDifference, answer.classes),
+    )
+
+
+VIEWS = {Comparison: view_comparison}
+
+
+def _notes(answer: Comparison) -> tuple[str, ...]:
+    accuracy = answer.accuracy
+    certain = sum(row.least > 0 for row in answer.classes)
+    return (
+        f"They agree on {percent(answer.agreement)} % of the images ({counts(answer.agreement)}). Answers "
+        f"that are one of an image's labels: {percent(accuracy.first)} % and {percent(accuracy.second)} %, "
+        f"{_difference(accuracy).text} points.",
+        f"Of {plural(len(answer.classes), 'class', 'classes')} {certain} differ beyond their intervals.",
+    )
+
+
+def _tabulate_classes(answer: Comparison) -> Table:
+    q_value = metrics_of(ClassDifference)["q_value"]
+    columns = (
+        Column("Class", is_number=False),
+        Column(f"Right: {answer.first} %"),
+        Column(f"{answer.second} %"),
+        Column("Difference (95 %)", definition=DIFFERENCE),
+        Column(q_value.title, definition=q_value.definition),
+        Column(f"BG Act. (w/o FG): {answer.first} %"),
+        Column(f"{answer.second} %"),
+        Column("Difference (95 %)", definition=DIFFERENCE),
+    )
+    rows = tuple(_row(row) for row in answer.classes)
+    caption = "Classes, those first whose difference is most certain"
+    return Table(caption, columns, rows, ends=(_FIRST, 0))
+
+
+def _row(row: ClassDifference) -> tuple[Entry, ...]:
+    accuracy, behind = row.accuracy, row.bg_act_without_fg
+    return (
+        Entry(row.name, plural(row.images, "image")),
+        Entry(percent(accuracy.first)),
+        Entry(percent(accuracy.second)),
+        _difference(accuracy),
+        Entry(chance(row.q_value)),
+        Entry(percent(behind.first)),
+        Entry(percent(behind.second)),
+        _difference(behind),
+    )
+
+
+def _difference(rates: Paired) -> Entry:
+    if rates.interval is None:
+        return Entry(NO_DATA)
+    low, high = rates.interval
+    return Entry(
+        f"{points(rates.difference)} ({points(low)} to {points(high)})", f"+{rates.gained} -{rates.lost}"
+    )
+
+
+def _tabulate_images(answer: Comparison) -> Table:
+    columns = tuple(
+        Column(name, is_number=False) for name in ("Image", "Labels", answer.first, answer.second, "Right")
+    )
+    rows = tuple(
+        (
+            Entry(row.path),
+            Entry(", ".join(row.labels) or NO_DATA),
+            Entry(row.first),
+            Entry(row.second),
+            Entry(row.right),
+        )
+        for row in answer.images
+    )
+    return Table("Images whose answer differs", columns, rows, ends=(_FIRST, 0))

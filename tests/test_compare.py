@@ -1,0 +1,107 @@
+"""Two indexes of the same images against plain loops over the images that made them."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auditor.errors import DatasetError
+from auditor.measure.rates import least_change
+from auditor.page.compare.ask import compare, pair
+from auditor.page.compose import compose
+from auditor.report.page import render_page
+from auditor.report.page_parts import Wish
+from auditor.store import Index
+from auditor.terminal.progress import Bar
+from indexes import CLASSES, FakeImage, make_index, random_images
+
+
+def seen_again(images: list[FakeImage], seed: int) -> list[FakeImage]:
+    """The same images through another network: other cells and answers, the same labels and annotations."""
+    rng = np.random.default_rng(seed)
+    again = copy.deepcopy(images)
+    for image in again:
+        changed = rng.random(image.shown.shape[:2]) < 0.5
+        image.shown[changed] = np.roll(image.shown[changed], 1, axis=-1)
+        if rng.random() < 0.5:
+            image.guesses = np.roll(image.guesses, 1, axis=-1)
+    return again
+
+
+def is_behind(image: FakeImage, label: int) -> bool | None:
+    """Whether the background shows the class with the foreground occluded; None where there is none."""
+    if image.foreground is None:
+        return None
+    cells = [image.shown[2][cell][0] for cell, inside in enumerate(image.foreground) if not inside]
+    return label in cells if cells else None
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> tuple[list[FakeImage], list[FakeImage], Path, Path]:
+    first = random_images(8, 60)
+    second = seen_again(first, 1)
+    return first, second, make_index(tmp_path / "one", first), make_index(tmp_path / "two", second)
+
+
+def test_every_class_is_counted_over_the_images_of_both(
+    both: tuple[list[FakeImage], list[FakeImage], Path, Path],
+) -> None:
+    ours, theirs, one, two = both
+    with Index.open(one) as first, Index.open(two) as second:
+        answer = compare(first, second)
+    usable = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.status == "ok"]
+    rows = {row.name: row for row in answer.classes}
+    for label in range(CLASSES):
+        own = [(a, b) for a, b in usable if label in a.labels]
+        row = rows[f"Class {label}"]
+        right = [(a.guesses[0][0] in a.labels, b.guesses[0][0] in b.labels) for a, b in own]
+        assert row.images == len(own)
+        assert (row.accuracy.first.hits, row.accuracy.second.hits) == tuple(
+            map(sum, zip(*right, strict=True))
+        )
+        assert row.accuracy.gained == sum(b and not a for a, b in right)
+        behind = [(is_behind(a, label), is_behind(b, label)) for a, b in own]
+        counted = [each for each in behind if None not in each]
+        assert row.bg_act_without_fg.first.total == len(counted)
+        assert row.bg_act_without_fg.second.hits == sum(bool(b) for _, b in counted)
+    differing = {a.path for a, b in usable if a.guesses[0][0] != b.guesses[0][0]}
+    assert {row.path for row in answer.images} == differing
+    assert answer.agreement.hits == len(usable) - len(differing)
+    assert [row.least for row in answer.classes] == sorted(
+        (row.least for row in answer.classes), reverse=True
+    )
+
+
+def test_an_interval_is_that_of_paired_samples() -> None:
+    flags = [(True, True)] * 5 + [(False, True)] * 9 + [(True, False)] * 2 + [(False, False)] * 4
+    rates = pair(flags)
+    assert rates.interval is not None
+    assert rates.interval[0] == least_change(5, 9, 2, 20)
+    assert rates.interval[0] < rates.difference < rates.interval[1]
+    turned = pair((b, a) for a, b in flags)
+    assert turned.interval == tuple(-end for end in reversed(rates.interval))
+
+
+def test_the_page_shows_both(both: tuple[list[FakeImage], list[FakeImage], Path, Path]) -> None:
+    *_, one, two = both
+    with Index.open(one) as first, Index.open(two) as second, Bar(quiet=True) as bar:
+        page = compose(first, Wish(), is_live=False, bar=bar, others=[second])
+    assert [section.question for section in page.sections].count("compare") == 2
+    assert "Images whose answer differs" in render_page(page)
+    assert page.command == f"audit report --index {one} --index {two}"
+
+
+def test_indexes_of_other_images_are_not_compared(tmp_path: Path) -> None:
+    others = random_images(9, 10)
+    for image in others:
+        image.path = f"elsewhere/{image.path}"
+    one, two = make_index(tmp_path / "one", random_images(8, 10)), make_index(tmp_path / "two", others)
+    with Index.open(one) as first, Index.open(two) as second:
+        with pytest.raises(DatasetError, match="no image in common"):
+            compare(first, second)
+        with Bar(quiet=True) as bar:
+            page = compose(first, Wish(), is_live=False, bar=bar, others=[second])
+    assert [note for note in page.notes if note.startswith("Comparison left out: ")]
