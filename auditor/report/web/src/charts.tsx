@@ -65,7 +65,7 @@ function Thresholds({ columns }: { columns: Columns }) {
 }
 
 const RULES: Record<string, string> = {
-  mean: "mean of cells", max: "maximum", top5: "mean of the best five", lse: "log-sum-exp", foreground: "foreground cells", threshold: "confident cells",
+  mean: "mean of cells", max: "maximum", top5: "best five cells", lse: "log-sum-exp", foreground: "foreground cells", threshold: "confident cells",
 };
 
 function Pooling({ columns }: { columns: Columns }) {
@@ -73,7 +73,7 @@ function Pooling({ columns }: { columns: Columns }) {
     <div class="chart">
       <h3 title="Image-level predictions from the stored cells. In the paper: section 6">Accuracy when cells are pooled otherwise</h3>
       <div class="scroll" tabIndex={0} role="region" aria-label="Accuracy by pooling rule"><table>
-        <thead><tr><th scope="col">Rule</th><th scope="col" class="number">Accuracy %</th><th scope="col">95 %</th><th scope="col" class="number">Gained</th><th scope="col" class="number">Lost</th></tr></thead>
+        <thead><tr><th scope="col">Rule</th><th scope="col" class="number">%</th><th scope="col">95 %</th><th scope="col" class="number">Gained</th><th scope="col" class="number">Lost</th></tr></thead>
         <tbody>
           {columns.rule.map((rule: string, row: number) => {
             const value = ratio(columns, "accuracy", row);

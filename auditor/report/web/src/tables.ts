@@ -17,6 +17,7 @@ export function addExports(): void {
     if (!table.caption) continue;
     const button = document.createElement("button");
     button.textContent = "CSV";
+    button.className = "link";
     button.setAttribute("aria-label", `Save as CSV: ${table.caption.textContent}`);
     const name = (table.caption.textContent ?? "table").toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 40);
     button.onclick = () => {
