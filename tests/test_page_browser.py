@@ -233,7 +233,7 @@ def test_the_viewer_draws_the_grid_from_the_index(opened: Callable[..., Tab], fo
 
 def test_a_variant_covers_what_the_network_did_not_see(opened: Callable[..., Tab]) -> None:
     tab = opened("#images?image=images/000003.png")
-    tab.page.wait_for_function("document.querySelector('.stage canvas').width === 112")
+    tab.page.wait_for_function("() => document.querySelector('.stage canvas').width === 112")
     grey = (
         "(() => { const c = document.querySelector('.stage canvas'); const d = c.getContext('2d')"
         ".getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 0; i < d.length; i += 4)"
@@ -242,7 +242,7 @@ def test_a_variant_covers_what_the_network_did_not_see(opened: Callable[..., Tab
     shares = []
     for name in ("w/o background", "w/o foreground"):
         tab.page.get_by_role("button", name=name).click()
-        tab.page.wait_for_function(f"{grey} > 0.01")
+        tab.page.wait_for_function(f"() => {grey} > 0.01")
         tab.page.wait_for_timeout(100)
         shares.append(tab.page.evaluate(grey))
     assert abs(sum(shares) - 1) < 0.02
@@ -267,7 +267,7 @@ def coloured(tab: Tab) -> int:
         ".getImageData(0, 0, c.width, c.height).data; let n = 0;"
         " for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
     )
-    tab.page.wait_for_function(f"{script} > 0")
+    tab.page.wait_for_function(f"() => {script} > 0")
     found: int = tab.page.evaluate(script)
     return found
 

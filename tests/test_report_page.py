@@ -217,7 +217,7 @@ def test_a_browser_shows_it_whole_and_quietly(browser, written, width, scheme):
     assert tab.evaluate("document.documentElement.dataset.ready") == "true"
     tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     tab.evaluate("[...document.images].forEach(image => image.loading = 'eager')")
-    tab.wait_for_function("[...document.images].every(image => image.naturalWidth === 2300)")
+    tab.wait_for_function("() => [...document.images].every(image => image.naturalWidth === 2300)")
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.close()
 

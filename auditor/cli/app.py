@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from auditor import __version__
-from auditor.cli import housekeeping, indexing, listing, report, synthetic
+from auditor.cli import housekeeping, indexing, listing, report, synthetic, view
 from auditor.questions import PANELS, QUESTIONS, Question, all_questions
 
 app = typer.Typer(
@@ -58,7 +58,7 @@ for each in sorted(QUESTIONS, key=lambda question: PANELS.index(question.panel))
 for each in all_questions():
     if each.package:
         _add_plug_in(each)
-_add("Report", report.report)
+_add("Report", report.report, view.view)
 _add("Synthetic scenes", synthetic.synth, synthetic.train)
 
 

@@ -37,10 +37,17 @@ Part = Iterator[Section | str]
 def compose(
     index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int = MOST, others: Sequence[Index] = ()
 ) -> Page:
-    """Everything that the index can answer; what it cannot becomes a note.
+    """Everything that the index can answer, and pictures in the room that is left of so many `megabytes`."""
+    page = compose_answers(index, wish, is_live=is_live, bar=bar, others=others)
+    return _with_pictures(
+        index, replace(page, command=_command(index, wish, is_live, megabytes, others)), megabytes, bar
+    )
 
-    Pictures fill the room that is left of so many `megabytes`; `others` are indexes to compare with.
-    """
+
+def compose_answers(
+    index: Index, wish: Wish, *, is_live: bool, bar: Bar, others: Sequence[Index] = ()
+) -> Page:
+    """The page but for its images; what cannot be answered becomes a note. `others` are compared with it."""
     has_head = index.manifest.head.name != "none"
     if is_live and has_head:
         wish = replace(wish, subject=find_subject(index))
@@ -58,21 +65,19 @@ def compose(
     sections += _compare(index, others, notes)
     manifest = index.manifest
     verdicts = tuple(_verdicts(index, sections))
-    page = Page(
+    return Page(
         title=f"{index.name}: what the classifier looked at",
         facts=facts(index),
         certificate=manifest.certificate,
         sections=tuple(section for section in sections if not isinstance(section.record, Findings)),
         notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
-        command=_command(index, wish, is_live, megabytes, others),
         banners=banners(index),
         verdicts=verdicts,
         nothing=nothing(sections),
         tiles=tiles(sections),
         data=page_data(index, sections, verdicts),
     )
-    return _with_pictures(index, page, megabytes, bar)
 
 
 def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterator[Section]:

@@ -63,6 +63,16 @@ def weigh_page(page: Page) -> int:
     return len(render_page(page).encode())
 
 
+def policy(page: Page) -> str:
+    """What the page may do: its own script, style and pictures, and where it is served ask its server."""
+    connect = "connect-src 'self'; " if page.data.get("live") else ""
+    return (
+        f"default-src 'none'; script-src '{_hash(_file('bundle/page.js'))}'; "
+        f"style-src '{_hash(_file('style.css'))}'; img-src data: blob:; {connect}base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
 def render_page(page: Page) -> str:
     """The page as HTML; every name in it is text, whatever it holds."""
     parts = [_part(section) for section in page.sections]
@@ -75,8 +85,7 @@ def render_page(page: Page) -> str:
         certificate=certify(page.certificate),
         style=Markup(style),
         script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        policy=Markup(policy(page)),
         data=_embed(page.data),
         pictures=_embed([b64encode(picture).decode() for picture in page.pictures]),
     )

@@ -1,6 +1,7 @@
 // Canvases that draw themselves when they come into view.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { data, ensure, isLive, pictureOf } from "./data";
 import { drawCell, drawVariant, frameHits } from "./photo";
 
 function useDrawn(draw: (canvas: HTMLCanvasElement) => Promise<void>, inputs: unknown[]) {
@@ -15,6 +16,29 @@ function useDrawn(draw: (canvas: HTMLCanvasElement) => Promise<void>, inputs: un
     return () => watcher.disconnect();
   }, inputs);
   return box;
+}
+
+/** An image as it is; a served page asks for it when it comes into view. */
+export function Picture({ place }: { place: number }) {
+  const box = useRef<HTMLImageElement>(null);
+  useEffect(() => {
+    const fill = async () => { box.current!.src = await pictureOf(place); };
+    const watcher = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watcher.disconnect();
+      void fill();
+    }, { rootMargin: "400px" });
+    watcher.observe(box.current!);
+    return () => watcher.disconnect();
+  }, [place]);
+  return <img ref={box} width={data.side} height={data.side} alt="" />;
+}
+
+/** Whether the cells of an image are at hand; draws again once they are. */
+export function useCells(place: number): boolean {
+  const [ready, setReady] = useState(isLive ? -1 : place);
+  useEffect(() => void ensure(place).then(() => setReady(place)), [place]);
+  return !isLive || ready === place;
 }
 
 export function CellCrop({ place, cell, label }: { place: number; cell: number; label: string }) {

@@ -21,6 +21,7 @@ interface Raw {
   findings: Finding[]; carried: string;
   images: Columns; cells: Record<string, string>;
   near: { images: number; k: number; cell: string; cosine: string };
+  live?: string; // the token by which a served page asks for more
   others: { index: string; answers: Record<string, string> }[];
   map: any | null; charts: Record<string, Columns>;
 }
@@ -46,17 +47,59 @@ export const isWhole = data.grid !== undefined; // a page of nothing has no data
 
 export const [height, width] = data.grid ?? [1, 1];
 export const perImage = height * width;
-export const count = pictures.length;
+export const isLive = Boolean(data.live);
+export const count = isLive ? data.images.path.length : pictures.length;
 const others = Math.max((data.variants?.length ?? 1) - 1, 0);
 
 const cells = data.cells ?? { top: "", p: "", top_occluded: "", p_occluded: "", foreground: "" };
-const top = words16(cells.top);
-const p = words16(cells.p);
-const topOccluded = words16(cells.top_occluded);
-const pOccluded = words16(cells.p_occluded);
-const foreground = unpack(cells.foreground);
+const room = (text: string, perImageOf: number) => (isLive ? new Uint16Array(count * perImageOf).fill(NONE) : words16(text));
+const top = room(cells.top, perImage * BEST);
+const p = room(cells.p, perImage * BEST);
+const topOccluded = room(cells.top_occluded, perImage * others);
+const pOccluded = room(cells.p_occluded, perImage * others);
+const foreground = isLive ? new Uint8Array(count * perImage).fill(2) : unpack(cells.foreground);
 const nearCell = data.near ? words32(data.near.cell) : new Uint32Array();
 const nearCosine = data.near ? words16(data.near.cosine) : new Uint16Array();
+
+// ------------------------------------------------------------------------------- a served page
+
+async function ask(target: string): Promise<Response> {
+  const answer = await fetch(`/api/${target}`, { headers: { "X-Audit-Token": data.live! } });
+  if (!answer.ok) throw new Error(`${target}: ${answer.status}`);
+  return answer;
+}
+
+const asked = new Map<number, Promise<void>>();
+
+/** Have an image's cells at hand: a served page asks for them once. */
+export function ensure(image: number): Promise<void> {
+  if (!isLive) return Promise.resolve();
+  if (!asked.has(image)) asked.set(image, fetchCells(image));
+  return asked.get(image)!;
+}
+
+async function fetchCells(image: number): Promise<void> {
+  const found = await (await ask(`cells/${data.images.id[image]}`)).json();
+  top.set(words16(found.top), image * perImage * BEST);
+  p.set(words16(found.p), image * perImage * BEST);
+  topOccluded.set(words16(found.top_occluded), image * perImage * others);
+  pOccluded.set(words16(found.p_occluded), image * perImage * others);
+  foreground.set(unpack(found.foreground), image * perImage);
+  data.images.mask[image] = found.mask;
+}
+
+const urls = new Map<number, Promise<string>>();
+
+/** Where an image's picture is. */
+export function pictureOf(image: number): Promise<string> {
+  if (!isLive) return Promise.resolve(`data:image/webp;base64,${pictures[image]}`);
+  if (!urls.has(image)) {
+    urls.set(image, ask(`picture/${data.images.id[image]}`).then((answer) => answer.blob()).then(URL.createObjectURL));
+  }
+  return urls.get(image)!;
+}
+
+// ------------------------------------------------------------------------------- cells
 
 /** A class's name as people say it: of several synonyms the first. */
 export const nameOf = (label: number | null): string =>
@@ -89,8 +132,19 @@ export function variantsOf(image: number): number[] {
   return all.filter((variant) => variant === 0 || shown(image, variant, 0).label !== NONE);
 }
 
-/** The nearest cells in the other images that were compared; null where the cell's image was not. */
-export function nearest(image: number, cell: number): { image: number; cell: number; cosine: number }[] | null {
+export interface Near { image: number; cell: number; cosine: number }
+
+/** The nearest cells in other images: of the whole index where the page is served, else as they were computed. */
+export async function findNearest(image: number, cell: number): Promise<Near[] | null> {
+  if (!isLive) return computed(image, cell);
+  const found = await (await ask(`near/${data.images.id[image]}/${cell}`)).json();
+  const hits = found.map((hit: { id: number; cell: number; cosine: number }) => ({ ...hit, image: data.images.id.indexOf(hit.id) }));
+  const listed = hits.filter((hit: Near) => hit.image >= 0);
+  await Promise.all(listed.map((hit: Near) => ensure(hit.image)));
+  return listed;
+}
+
+function computed(image: number, cell: number): Near[] | null {
   if (image >= data.near.images) return null;
   const k = data.near.k;
   const start = (image * perImage + cell) * k;

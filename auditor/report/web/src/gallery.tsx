@@ -4,7 +4,7 @@ import { useMemo, useState } from "preact/hooks";
 import { cellName, count, data, isRight, labelName, labelsOf, nameOf, parseCell, placeOf, predictedOf, shortName } from "./data";
 import { rank } from "./colours";
 import { save, toCsv, toJson, whole } from "./format";
-import { sourceOf } from "./photo";
+import { Picture } from "./canvas";
 import { change, useHash, type State } from "./state";
 import { openImage } from "./panel";
 
@@ -60,7 +60,9 @@ const FILTERS = count ? filters() : [];
 
 export function chosenImages(state: State): number[] {
   const active = FILTERS.filter((each) => state[each.key]);
-  return all.filter((place) => active.every((each) => each.fits(place, state[each.key])));
+  const wanted = (state.find ?? "").toLowerCase();
+  const says = (place: number) => `${data.images.path[place]} ${labelName(place)} ${nameOf(predictedOf(place))}`.toLowerCase();
+  return all.filter((place) => active.every((each) => each.fits(place, state[each.key])) && (!wanted || says(place).includes(wanted)));
 }
 
 function download(kind: "csv" | "json", chosen: number[]): void {
@@ -79,7 +81,7 @@ export function Thumb({ place, onOpen }: { place: number; onOpen: () => void }) 
   return (
     <li>
       <button onClick={onOpen} title={data.images.path[place]}>
-        <img src={sourceOf(place)} width={data.side} height={data.side} loading="lazy" alt="" />
+        <Picture place={place} />
         <span class="caption">{label}<small>{answer || data.images.path[place]}</small></span>
       </button>
     </li>
@@ -89,7 +91,7 @@ export function Thumb({ place, onOpen }: { place: number; onOpen: () => void }) 
 export function Gallery() {
   const state = useHash();
   const [limit, setLimit] = useState(STEP);
-  const keys = FILTERS.map((each) => state[each.key]).join("|");
+  const keys = [state.find, ...FILTERS.map((each) => state[each.key])].join("|");
   const chosen = useMemo(() => chosenImages(state), [keys]);
   const set = (key: string) => (event: Event) => {
     setLimit(STEP);
@@ -99,6 +101,7 @@ export function Gallery() {
     <>
       <p class="count">{data.carried}</p>
       <div class="controls">
+        <label>Path or class<input type="search" value={state.find ?? ""} onInput={set("find")} /></label>
         {FILTERS.map((each) => (
           <label key={each.key}>{each.title}
             <select value={state[each.key] ?? ""} onChange={set(each.key)}>

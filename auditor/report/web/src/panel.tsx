@@ -1,8 +1,8 @@
 // What opens above the page: a class image by image, or one image. The hash says which.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { data, count, isForeground, isRight, labelName, labelsOf, nameOf, perImage, placeOf, predictedOf, shortName, shown, variantsOf } from "./data";
-import { Variant } from "./canvas";
+import { data, count, isForeground, isLive, isRight, labelName, labelsOf, nameOf, perImage, placeOf, predictedOf, shortName, shown, variantsOf } from "./data";
+import { useCells, Variant } from "./canvas";
 import { chance, points, share } from "./format";
 import { change, useHash } from "./state";
 import { rows, Interval } from "./classes";
@@ -27,6 +27,7 @@ function hits(place: number, label: number): [number, number] {
 }
 
 function imagesOf(label: number): number[] {
+  if (isLive) return Array.from({ length: count }, (_, place) => place).filter((place) => labelsOf(place).includes(label));
   const own = Array.from({ length: count }, (_, place) => place).filter((place) => labelsOf(place).includes(label));
   const ranked = own.map((place) => ({ place, hits: hits(place, label) }));
   return ranked.sort((a, b) => b.hits[0] - a.hits[0] || b.hits[1] - a.hits[1]).map((each) => each.place);
@@ -56,6 +57,24 @@ function Numbers({ label }: { label: number }) {
   );
 }
 
+/** An image in its variants, the cells that show the class marked. */
+function Trio({ place, label }: { place: number; label: number }) {
+  const open = (variant: number) => change({ image: data.images.path[place], variant: variant ? String(variant) : "", cell: "" }, undefined, true);
+  const variants = useCells(place) ? variantsOf(place) : [0];
+  return (
+    <>
+      {variants.map((variant) => (
+        <li key={variant}>
+          <button onClick={() => open(variant)}>
+            <Variant place={place} variant={variant} hits={label} label={`${data.images.path[place]}, ${TITLES[variant]}`} />
+            <span class="caption"><small>{variant ? TITLES[variant] : data.images.path[place]}</small></span>
+          </button>
+        </li>
+      ))}
+    </>
+  );
+}
+
 function ClassPanel({ label }: { label: number }) {
   const [limit, setLimit] = useState(STEP);
   const images = imagesOf(label);
@@ -64,16 +83,9 @@ function ClassPanel({ label }: { label: number }) {
     <>
       <Numbers label={label} />
       {rows?.rival_name?.[rows.label.indexOf(label)] && <p>Besides itself its cells show <strong>{shortName(rows.rival_name[rows.label.indexOf(label)])}</strong> most.</p>}
-      <p class="count">{images.length} of its {total} images are on this page, those first whose background shows the class with the foreground covered. Framed: cells predicted as {shortName(nameOf(label))}.</p>
+      <p class="count">{images.length} of its {total} images are on this page{isLive ? "" : ", those first whose background shows the class with the foreground covered"}. Framed: cells predicted as {shortName(nameOf(label))}.</p>
       <ul class="gallery trio">
-        {images.slice(0, limit).flatMap((place) => variantsOf(place).map((variant) => (
-          <li key={`${place}.${variant}`}>
-            <button onClick={() => change({ image: data.images.path[place], variant: variant ? String(variant) : "", cell: "" }, undefined, true)}>
-              <Variant place={place} variant={variant} hits={label} label={`${data.images.path[place]}, ${TITLES[variant]}`} />
-              <span class="caption"><small>{variant ? TITLES[variant] : data.images.path[place]}</small></span>
-            </button>
-          </li>
-        )))}
+        {images.slice(0, limit).map((place) => <Trio key={place} place={place} label={label} />)}
       </ul>
       {limit < images.length && <p class="more"><button onClick={() => setLimit(limit + STEP)}>Next {Math.min(STEP, images.length - limit)}</button></p>}
     </>

@@ -1,22 +1,25 @@
 // Photographs on canvases: whole, occluded as the network saw them, one cell alone, cells framed.
 
-import { data, height, pictures, shown, width } from "./data";
+import { data, ensure, height, pictureOf, shown, width } from "./data";
 
 const loaded = new Map<number, Promise<HTMLImageElement>>();
 const KEPT = 400; // decoded pictures
-
-export const sourceOf = (place: number): string => `data:image/webp;base64,${pictures[place]}`;
 
 export function photo(place: number): Promise<HTMLImageElement> {
   let waiting = loaded.get(place);
   if (!waiting) {
     if (loaded.size > KEPT) loaded.delete(loaded.keys().next().value!);
-    const image = new Image();
-    image.src = sourceOf(place);
-    waiting = image.decode().then(() => image);
+    waiting = decoded(place);
     loaded.set(place, waiting);
   }
   return waiting;
+}
+
+async function decoded(place: number): Promise<HTMLImageElement> {
+  const image = new Image();
+  image.src = await pictureOf(place);
+  await image.decode();
+  return image;
 }
 
 /** The runs of COCO's compressed code: lengths of background and foreground in turn, column by column. */
@@ -56,7 +59,7 @@ function occlude(pixels: ImageData, code: string, hidesForeground: boolean): voi
 
 /** Draw an image as a variant has it; the canvas takes the size of the crop. */
 export async function drawVariant(canvas: HTMLCanvasElement, place: number, variant: number): Promise<void> {
-  const image = await photo(place);
+  const [image] = await Promise.all([photo(place), ensure(place)]);
   canvas.width = canvas.height = data.side;
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.drawImage(image, 0, 0, data.side, data.side);

@@ -1,9 +1,9 @@
 // One image with its grid drawn from data: by class and probability, above a threshold, in every variant.
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { best, cellName, data, height, isForeground, labelsOf, nameOf, nearest, perImage, shortName, shown, variantsOf, width } from "./data";
+import { best, cellName, data, height, isForeground, labelsOf, nameOf, findNearest, isLive, perImage, shortName, shown, variantsOf, width, type Near } from "./data";
 import { colourAt, LETTERS, rank } from "./colours";
-import { CellCrop } from "./canvas";
+import { CellCrop, useCells } from "./canvas";
 import { copy, share } from "./format";
 import { drawVariant, outline } from "./photo";
 import { change, useHash } from "./state";
@@ -94,12 +94,18 @@ function Top({ place, variant, cell }: { place: number; variant: number; cell: n
 }
 
 function Neighbours({ place, cell }: { place: number; cell: number }) {
-  const found = nearest(place, cell);
+  const [found, setFound] = useState<Near[] | null | undefined>(undefined);
+  useEffect(() => {
+    let isCurrent = true; // an answer that comes late is another cell's
+    setFound(undefined);
+    void findNearest(place, cell).then((hits) => isCurrent && setFound(hits));
+    return () => { isCurrent = false; };
+  }, [place, cell]);
   const command = `audit similar --index ${data.index} --patch '${cellName(data.images.path[place], cell)}'`;
   return (
     <>
       <h3>Its nearest cells elsewhere</h3>
-      {found === null ? <p class="note">They were not computed for this image.</p> : found.length === 0 ? <p class="note">There are none: the cell has no content, or no other image is here.</p> : (
+      {found === undefined ? <p class="note">Looking …</p> : found === null ? <p class="note">They were not computed for this image.</p> : found.length === 0 ? <p class="note">There are none: the cell has no content, or no other image is here.</p> : (
         <ul class="crops">
           {found.map((hit) => (
             <li key={hit.image}>
@@ -111,7 +117,7 @@ function Neighbours({ place, cell }: { place: number; cell: number }) {
           ))}
         </ul>
       )}
-      <p class="note">By cosine among the first {data.near.images} images of this page, one cell of each. Among all: <button class="link" onClick={() => void copy(command)}>copy the command</button></p>
+      {isLive ? <p class="note">By cosine among all cells of the index, one of each image.</p> : <p class="note">By cosine among the first {data.near.images} images of this page, one cell of each. Among all: <button class="link" onClick={() => void copy(command)}>copy the command</button></p>}
     </>
   );
 }
@@ -119,6 +125,7 @@ function Neighbours({ place, cell }: { place: number; cell: number }) {
 export function Viewer({ place }: { place: number }) {
   const state = useHash();
   const [hover, setHover] = useState(-1);
+  if (!useCells(place)) return <p class="note">Reading …</p>;
   const variants = variantsOf(place);
   const variant = variants.includes(Number(state.variant)) ? Number(state.variant) : 0;
   const least = Number(state.least ?? 0) / 100;

@@ -1,0 +1,80 @@
+"""What a page that is served asks for while somebody looks at it: any image of the index, by its id."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+from auditor.errors import CellError, DatasetError
+from auditor.grids import split_cell_id
+from auditor.page.compose import compose_answers
+from auditor.page.images import Listed, cell_arrays, encode_crop, image_facts
+from auditor.records import Hit
+from auditor.report.page_parts import Page, Wish
+from auditor.report.text import plural
+from auditor.search.nearest import nearest_cells, searchable
+from auditor.store import Index
+from auditor.terminal.progress import Bar
+
+MOST = 100_000  # images that a page lists; each takes some hundred bytes
+NEAREST = 12
+
+USABLE = "SELECT id, path, hash FROM images WHERE usable ORDER BY id"
+
+
+class Live:
+    """An index behind a page; nothing is named by its path, so that no request can name a file."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        columns = (index.query(USABLE)[name].tolist() for name in ("id", "path", "hash"))
+        rows = [Listed(*row) for row in zip(*columns, strict=True)]
+        self._images = {row.id: row for row in rows}
+        self._ids = {row.path: row.id for row in rows}
+        self._allowed = searchable(index)
+        self._lock = Lock()  # of the database's connection, which threads must not share
+
+    def page(self, token: str, bar: Bar) -> Page:
+        """The page with every image in its gallery, and the token by which its script asks for more."""
+        page = compose_answers(self.index, Wish(), is_live=False, bar=bar)
+        ids = list(self._images)[:MOST]
+        facts = image_facts(self.index, ids)
+        facts["mask"] = [None] * len(ids)  # they come with the cells
+        shown = "All" if len(ids) == len(self._images) else f"The first {MOST:,} of"
+        carried = f"{shown} {plural(len(self._images), 'image')} of the index, read while you look."
+        images = {"id": ids, **facts}
+        return replace(page, data={**page.data, "images": images, "carried": carried, "live": token})
+
+    def picture(self, image: int) -> bytes:
+        """The crop as WebP; DatasetError where the file is gone."""
+        with self._lock:
+            read = encode_crop(self.index, self._images[image])
+        if read is None:
+            raise DatasetError(f"image {image} is no longer there")
+        return read[0]
+
+    def cells(self, image: int) -> dict[str, Any]:
+        """What its cells show, and its mask."""
+        self._images[image]
+        with self._lock:
+            return {**cell_arrays(self.index, [image]), "mask": image_facts(self.index, [image])["mask"][0]}
+
+    def near(self, image: int, cell: int) -> list[dict[str, Any]]:
+        """The nearest cells in other images of the whole index, exactly."""
+        self._images[image]
+        if cell >= self.index.manifest.cells_per_image:
+            raise CellError(f"an image has {self.index.manifest.cells_per_image} cells")
+        if not self._allowed[image, cell]:
+            return []
+        with self._lock:
+            allowed = self._allowed.copy()
+            allowed[image] = False
+            _, row, col = split_cell_id(cell, self.index.grid)
+            vector = self.index.features(image)[row, col]
+            hits = nearest_cells(self.index, vector, NEAREST, allowed, 1)
+        return [self._describe(hit) for hit in hits]
+
+    def _describe(self, hit: Hit) -> dict[str, Any]:
+        cell = hit.row * self.index.grid[1] + hit.col
+        return {"id": self._ids[hit.path], "cell": cell, "cosine": hit.cosine}
