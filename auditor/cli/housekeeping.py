@@ -21,12 +21,11 @@ def remove(
     """
     from auditor.report.about import describe
     from auditor.report.text import size, visible
-    from auditor.store.index import summarise
-    from auditor.store.manifest import read_manifest
+    from auditor.store.listing import summary_of
     from auditor.store.removal import remove_index
 
     path = index_path(name)
-    summary = summarise(path, read_manifest(path))
+    summary = summary_of(path)
     if not yes:
         asked = f"Delete {path} ({describe(summary)}, {size(summary.bytes)})?"
         typer.confirm(visible(asked), abort=True, err=True)

@@ -53,11 +53,10 @@ def check(
 
 def _about(path: Path) -> tuple[IndexSummary, ...]:
     """The index, as far as its manifest can be read."""
-    from auditor.store.index import summarise
-    from auditor.store.manifest import read_manifest
+    from auditor.store.listing import summary_of
 
     try:
-        return (summarise(path, read_manifest(path)),)
+        return (summary_of(path),)
     except AuditError:
         return ()
 
