@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import random
 import shutil
@@ -33,7 +32,7 @@ from auditor.models.head_files import load_head
 from auditor.models.heads import OwnHead, dense_scores
 from auditor.models.weights import load_backbone
 from auditor.records import VARIANTS, ClassName, Preprocess, Readout
-from auditor.store import Index
+from auditor.store import Index, read_current, read_manifest
 from auditor.store.check import check
 from auditor.terminal.progress import Bar
 from auditor.train.loop import build_classifier, save_classifier
@@ -49,9 +48,10 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def contents(index: Path) -> dict[str, Any]:
     """All that an index says, without when it was written."""
-    manifest = json.loads((index / "index.json").read_text())
-    shards = {shard["name"]: shard["files"] for shard in manifest["shards"]}
-    return {"shards": shards, "head": manifest["head"], "removed": manifest["removed"]}
+    generation = read_current(index)
+    assert generation is not None
+    shards = {shard.name: shard.digest for shard in generation.shards}
+    return {"shards": shards, "head": read_manifest(index).head, "removed": list(generation.removed)}
 
 
 def score_cell(tensors: dict[str, torch.Tensor], fold: int, h: torch.Tensor) -> torch.Tensor:

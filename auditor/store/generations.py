@@ -14,7 +14,7 @@ from auditor.errors import IndexDamaged
 from auditor.files import flush, new_file
 from auditor.store.blocks import FileFacts
 from auditor.store.manifest import Counts, Manifest, repair_sentence
-from auditor.store.places import CURRENT, DERIVED, GENERATION_NAME, inside, names_in, retire
+from auditor.store.places import CURRENT, DERIVED, GENERATION_NAME, MANIFEST, inside, names_in, retire
 from auditor.store.sealed import checksum, read_sealed, write_sealed
 from auditor.store.shards import Shard
 
@@ -26,7 +26,7 @@ MAP = "map.parquet"  # made when it is asked for, see map_file.py
 
 @dataclass(frozen=True, slots=True)
 class ShardRef:
-    """A shard as a generation saw it: `digest` is that of its sums."""
+    """A shard as a generation saw it: `digest` is that of the sums of its content."""
 
     name: str
     first: int
@@ -36,7 +36,8 @@ class ShardRef:
     @classmethod
     def of(cls, shard: Shard) -> ShardRef:
         """The reference to a shard in the state that it is in."""
-        content = {name: [facts.bytes, facts.sums] for name, facts in shard.files.items()}
+        files = shard.files.items()
+        content = {name: [facts.bytes, facts.sums] for name, facts in files if name != MANIFEST}
         return cls(shard.name, shard.first, shard.images, checksum(content)[:32])
 
 

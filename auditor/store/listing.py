@@ -8,9 +8,10 @@ from pathlib import Path
 from auditor.errors import AuditError, IndexDamaged, IndexMissing
 from auditor.records import IndexSummary
 from auditor.store.generations import Generation, read_current
-from auditor.store.manifest import is_index, read_manifest, repair_sentence
+from auditor.store.manifest import check_command, is_index, read_manifest
 from auditor.store.placement import read_placement
-from auditor.store.places import DERIVED, inside
+from auditor.store.places import DERIVED, SHARDS, inside
+from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
 
 
@@ -59,12 +60,18 @@ def _row(path: Path) -> IndexSummary:
 
 
 def _check_sizes(path: Path, current: Generation | None) -> None:
-    """What can be seen of the derived files without reading: `audit check` reads everything."""
-    for name, facts in current.files.items() if current else ():
-        file = inside(path, DERIVED, current.name, name) if current else path
+    """What can be seen of its files without reading them: `audit check` reads everything."""
+    if current is None:
+        return
+    parts = [((DERIVED, current.name, name), facts) for name, facts in current.files.items()]
+    for ref in current.shards:
+        shard = read_shard(path, ref.name)
+        parts += [((SHARDS, ref.name, name), facts) for name, facts in shard.files.items()]
+    for names, facts in parts:
+        file = inside(path, *names)
         if not file.is_file() or file.stat().st_size != facts.bytes:
             raise IndexDamaged(
-                f"{file} is missing or has another size than when it was written; {repair_sentence(path)}"
+                f"{file} is missing or has another size than when it was written; see: {check_command(path)}"
             )
 
 

@@ -182,8 +182,8 @@ def head_path(index: Path, manifest: Manifest) -> Path | None:
     path = inside(index, *PurePosixPath(manifest.head.file).parts)
     if not path.is_file() or digest(path, "sha256") != manifest.head.sha256:
         raise IndexDamaged(
-            f"{path} is missing or damaged, and nothing can make this head again; see: "
-            f"{shlex.join(['audit', 'check', '--index', index_word(index)])}"
+            f"{path} is missing or damaged, and nothing in the index can make it again; see: "
+            f"{check_command(index)}"
         )
     return path
 
@@ -201,9 +201,14 @@ def _check_schema(index: Path, schema: Any) -> None:
         )
 
 
+def check_command(path: Path) -> str:
+    """Says what is wrong with an index, and which commands end it."""
+    return shlex.join(["audit", "check", "--index", index_word(path)])
+
+
 def repair_command(path: Path) -> str:
     """Makes again what can be made from the shards."""
-    return shlex.join(["audit", "check", "--index", index_word(path), "--repair"])
+    return f"{check_command(path)} --repair"
 
 
 def repair_sentence(path: Path) -> str:

@@ -87,7 +87,7 @@ def _delete(path: Path, files: Iterable[Path]) -> None:
 def _files(path: Path, manifest: Manifest) -> Iterator[str]:
     """Names below the index of all files that are its own; those that are not there too."""
     for name in names_in(path, SHARDS, SHARD_NAME):
-        yield from (f"{SHARDS}/{name}/{file}" for file in (*sorted(FILES), SHARD, MANIFEST))
+        yield from (f"{SHARDS}/{name}/{file}" for file in (*sorted(FILES), SHARD))
     for name in names_in(path, STAGING, SHARD_NAME):
         yield from (f"{STAGING}/{name}/{file}" for file in (*ARRAYS, TABLES[0]))
     for name in names_in(path, DERIVED, GENERATION_NAME):

@@ -23,13 +23,13 @@ from auditor.files import new_folder
 from auditor.store.blocks import FileFacts, Verified
 from auditor.store.columns import CELLS, IMAGES, Columns, len_of, read_parquet, write_parquet
 from auditor.store.manifest import Manifest, write_manifest
-from auditor.store.places import SHARD_NAME, SHARDS, STAGING, inside, names_in, retire
+from auditor.store.places import MANIFEST, SHARD_NAME, SHARDS, STAGING, inside, names_in, retire
 from auditor.store.sealed import read_sealed, write_sealed
 
 ARRAYS = ("features.npy", "norms.npy", "pooled.npy")
 TABLES = ("images.parquet", "cells.parquet")
 SHARD = "shard.json"
-FILES = {*ARRAYS, *TABLES}
+FILES = {*ARRAYS, *TABLES, MANIFEST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +194,9 @@ def _describe(folder: Path, manifest: Manifest, name: str, images: Columns, cell
 
 def describe_shard(folder: Path, manifest: Manifest, name: str, first: int, images: int) -> Shard:
     """Measure a shard's files and write its shard.json, and beside it the index's own manifest."""
-    facts = {file: FileFacts.of(folder / file, images) for file in ARRAYS}
-    facts |= {file: FileFacts.of(folder / file) for file in TABLES}
-    shard = Shard(name, first, images, manifest.identity, facts, dict(manifest.versions))
     write_manifest(folder, manifest)
+    facts = {file: FileFacts.of(folder / file, images if file in ARRAYS else 0) for file in sorted(FILES)}
+    shard = Shard(name, first, images, manifest.identity, facts, dict(manifest.versions))
     write_sealed(folder / SHARD, shard)
     return shard
 
