@@ -12,6 +12,7 @@ import torch
 
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
+from auditor.indexing.changes import compare
 from auditor.indexing.extract import Extractor
 from auditor.indexing.head import find_head, train_head
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
@@ -113,6 +114,8 @@ class Build:
 
     def run(self) -> None:
         """Everything that is left to do; safe to kill at any point."""
+        if damaged := self.writer.drop_damaged():
+            self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
         self._place()
         todo = self._todo()
         left = sum(len(task.samples) for task in todo)
@@ -137,42 +140,39 @@ class Build:
     # ------------------------------------------------------------------------------------- what is left
 
     def _place(self) -> None:
-        """Plan the images that are new and set aside those that are gone, before any is looked at."""
-        indexed = self._indexed()
-        gone = {image for path, image in indexed.items() if not (self.dataset.root / path).exists()}
-        back = {image: path for path, image in self._set_aside().items() if path not in indexed}
+        """Plan what is new or has changed and set aside what is gone, before any image is looked at."""
+        self.watch.start("comparing the dataset with the index", 1)
+        now = compare(self.writer.path, self.dataset.root)
         listed = {sample.path for sample in self.dataset.samples}
-        returned = {image for image, path in back.items() if path in listed}
-        removed = (self.writer.placement.removed | gone) - returned
-        if removed != self.writer.placement.removed:
-            self.watch.say(f"{len(removed)} indexed images are gone from the dataset and marked as removed")
-            self.writer.set_removed(removed)
-        placed = {*indexed, *(back[image] for image in returned)}
+        returned = {image for image in now.returned if now.paths[image] in listed}
+        self._tell("{} in the dataset, and will be indexed again", "has changed", now.names(now.changed))
+        self._tell("{} from the dataset, and set aside", "is gone", now.names(now.gone))
+        self.writer.set_removed((self.writer.placement.removed | now.changed | now.gone) - returned)
+        placed = set(self._active_paths())
         new = iter([sample.path for sample in self.dataset.samples if sample.path not in placed])
         first, shards = self.writer.placement.images, []
         while paths := tuple(islice(new, self.shard_images)):
             shards.append(Placed(f"{first:09d}", first, paths))
             first += len(paths)
         self.writer.place(shards)
+        self.watch.advance(1)
 
-    def _indexed(self) -> dict[str, int]:
-        """Ids by path of the images that have one and are not set aside."""
+    def _tell(self, sentence: str, verb: str, paths: Sequence[str]) -> None:
+        if len(paths) == 1:
+            self.watch.say(sentence.format(f"{paths[0]} {verb}"))
+        elif paths:
+            plural = verb.replace("has", "have").replace("is", "are")
+            named = f"{len(paths)} images, such as {paths[0]}, {plural}"
+            self.watch.say(sentence.format(named))
+
+    def _active_paths(self) -> Iterator[str]:
+        """Paths of the images that were given an id and are not set aside."""
         removed = self.writer.placement.removed
-        return {path: image for image, path in self._paths() if image not in removed}
-
-    def _set_aside(self) -> dict[str, int]:
-        """Ids by path of the images that were set aside, the last one of each path."""
-        removed = self.writer.placement.removed
-        return {path: image for image, path in self._paths() if image in removed}
-
-    def _paths(self) -> Iterator[tuple[int, str]]:
         for shard in self.writer.placement.shards:
-            yield from enumerate(shard.paths, start=shard.first)
+            yield from (path for image, path in enumerate(shard.paths, shard.first) if image not in removed)
 
     def _todo(self) -> list[Task]:
         """The planned shards that are not there, or are damaged."""
-        if damaged := self.writer.drop_damaged():
-            self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
         missing = self.writer.missing()
         by_path = {sample.path: sample for sample in self.dataset.samples}
         self._require_listed([path for shard in missing for path in shard.paths if path not in by_path])

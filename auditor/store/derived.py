@@ -8,13 +8,15 @@ from typing import Any
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged
+from auditor.store.blocks import Verified
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
 from auditor.store.generations import DATABASE, VECTORS
-from auditor.store.manifest import Manifest
+from auditor.store.manifest import Manifest, check_command
 from auditor.store.places import SHARDS, inside
-from auditor.store.shards import ARRAYS, TABLES, Shard
+from auditor.store.shards import ARRAYS, TABLES, Shard, read_shard, shard_names
 
 SCHEMAS = (IMAGES, CELLS)
 STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.4 reads what 2.0 wrote
@@ -58,6 +60,23 @@ def create_tables(
     )
     connection.execute(f"CREATE TABLE cells AS SELECT *, top5[1] AS top1 FROM {cells}")
     _fill_classes(connection, manifest)
+
+
+def image_rows(index: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Columns of the images of all committed shards, in order of their ids; removed ones too.
+
+    IndexDamaged where a table does not have the checksum that it was written with.
+    """
+    shards = [read_shard(index, name) for name in shard_names(index)]
+    verified = Verified(index)
+    for shard in shards:
+        verified.require(
+            (SHARDS, shard.name, TABLES[0]), shard.files[TABLES[0]], f"see: {check_command(index)}"
+        )
+    verified.save()
+    with connect() as connection:
+        table = _source(index, connection, shards, TABLES[0], IMAGES)
+        return connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY id").fetchnumpy()
 
 
 def _source(
