@@ -19,6 +19,8 @@ from auditor.store.places import SHARDS, inside
 from auditor.store.shards import ARRAYS, TABLES, Shard, read_shard, shard_names
 
 SCHEMAS = (IMAGES, CELLS)
+MEMORY, THREADS = "512MB", 2  # what building takes at any size: 14.7 million cells took 2 GB without
+SPILLED = "spilled"  # what does not fit meanwhile
 STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.4 reads what 2.0 wrote
 
 
@@ -33,6 +35,8 @@ def build_derived(
     """Write both files into the folder `to`."""
     _build_vectors(to / VECTORS, index, manifest, shards)
     with connect() as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}")
+        connection.execute(f"SET temp_directory = {quoted(to / SPILLED)}")
         connection.execute(f"ATTACH {quoted(to / DATABASE)} AS built (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE built")
         images, cells = (

@@ -145,6 +145,13 @@ class Index:
         """Unit vectors (n, C) of cell ids."""
         return _unit(self._gather("features.npy", cells, (self.manifest.dim,)))
 
+    def lengths(self) -> NDArray[np.float32]:
+        """The norms (images, H * W) of all cells, zeros for images without features."""
+        arrays = [self._array(number, "norms.npy").all() for number in range(len(self._firsts))]
+        cells = self.manifest.cells_per_image
+        rows = [array.reshape(len(array), cells) for array in arrays]
+        return np.concatenate(rows) if rows else np.zeros((0, cells), np.float32)
+
     def is_empty(self, cells: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which of these cell ids (n,) have no content: a feature of zeros, which is similar to nothing."""
         return np.equal(self._gather("norms.npy", cells, ()), 0)
