@@ -83,12 +83,17 @@ def index(
     ] = "float32",
     batch: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read images.")] = 2,
+    max_bad: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of images that cannot be read; above it, exit 3."),
+    ] = 0.01,
     json: AsJson = False,
 ) -> None:
     """Index a folder of images: features and class scores of every cell. Run again to continue.
 
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
+    from auditor.indexing.bad import check_bad
     from auditor.indexing.request import Request
     from auditor.indexing.start import build_index
 
@@ -104,20 +109,21 @@ def index(
     with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):
         summary = build_index(request, bar, path=path, folder=INDEXES)
     view = view_indexes((summary,))
-    show((summary,), as_json=json, view=replace(view, notes=(*view.notes, *_arithmetic(summary))))
+    notes = (*view.notes, *_arithmetic(summary), *_bad(summary))
+    show((summary,), as_json=json, view=replace(view, notes=notes))
+    check_bad(summary, max_bad)
 
 
 def _kept(request: Request, path: Path | None) -> str:
     """What of a stopped run is there for the next one."""
     from auditor.indexing.request import default_name
     from auditor.report.text import plural
-    from auditor.store.manifest import read_manifest
-    from auditor.store.shards import staged_names
+    from auditor.store.shards import read_shard, shard_names, staged_names
 
     images = staged = 0
     with suppress(AuditError):
         path = path or INDEXES / default_name(request)
-        images = sum(shard.images for shard in read_manifest(path).shards)
+        images = sum(read_shard(path, shard).images for shard in shard_names(path))
         staged = len(staged_names(path))
     if not images and not staged:
         return "no image was finished yet; run the same command again"
@@ -142,6 +148,22 @@ def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
     notes = [f"{plural(summary.images + summary.removed, 'image')} listed = {counted}"]
     if summary.empty_cells:
         notes.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
+    return tuple(notes)
+
+
+def _bad(summary: IndexSummary) -> tuple[str, ...]:
+    """The first images that could not be read and why, and how many have an unknown foreground."""
+    from auditor.indexing.bad import SHOWN
+    from auditor.report.text import plural
+
+    notes = [f"{image.code}: {image.error}" for image in summary.bad[:SHOWN]]
+    if len(summary.bad) > SHOWN:
+        notes.append(f"and {len(summary.bad) - SHOWN:,} more images that are broken; --json lists them all")
+    if summary.unclear:
+        notes.append(
+            f"{plural(summary.unclear, 'image')} with an annotation that cannot be used: the foreground is "
+            "unknown, so that no count of foreground or background has them"
+        )
     return tuple(notes)
 
 

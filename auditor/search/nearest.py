@@ -28,7 +28,7 @@ LEFT JOIN classes predicted ON predicted.id = cells.top1
 
 def searchable(index: Index) -> NDArray[np.bool_]:
     """(images, cells) that may be returned: with content, of images not broken, filtered or removed."""
-    allowed = np.zeros((index.manifest.images, index.manifest.cells_per_image), dtype=np.bool_)
+    allowed = np.zeros((index.images, index.manifest.cells_per_image), dtype=np.bool_)
     images = usable_images(index)
     allowed[images] = has_content(index, images)
     return allowed

@@ -19,8 +19,9 @@ def rescore(index: Index, manifest: Manifest, images: Columns, cells: Columns) -
         f"({select_columns(connection, name, columns, schema)})"
         for name, columns, schema in (("new_images", images, IMAGES), ("new_cells", cells, CELLS))
     )
-    create_tables(connection, manifest, *sources)
-    return Index(index.path, manifest, connection)
+    current = index.generation
+    create_tables(connection, manifest, current.fingerprint, current.removed, *sources)
+    return Index(index.path, manifest, current, connection)
 
 
 def require_same_features(index: Index, other: Index) -> None:
