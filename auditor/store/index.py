@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,16 +14,20 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import CellError, IndexDamaged
+from auditor.errors import CellError, IndexBusy, IndexDamaged, IndexMismatch, OutputError
 from auditor.records import IndexSummary
 from auditor.store.blocks import Rows, Verified
+from auditor.store.columns import quoted
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.generations import DATABASE, VECTORS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command
+from auditor.store.kept import keep
 from auditor.store.manifest import Manifest, read_manifest, repair_sentence
 from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
+
+KEPT_FROM = 2_000_000  # cells: below, counting again takes no time
 
 
 class Index:
@@ -98,6 +103,25 @@ class Index:
         if facts is None:
             return None
         return self.verified.require((DERIVED, self.generation.name, name), facts, repair_sentence(self.path))
+
+    def keep(self, name: str, write: Callable[[Path], None]) -> Path | None:
+        """Add a derived file that takes long to make; IndexMismatch or IndexBusy where that cannot be."""
+        self.generation = keep(self.path, self.generation, name, write)
+        return self.file(name)
+
+    def counted(self, sql: str) -> dict[str, NDArray[Any]]:
+        """Columns of an aggregation over all cells, made once for each generation of a large index."""
+        if self.images * self.manifest.cells_per_image < KEPT_FROM:
+            return self.query(sql)
+        name = f"counted-{blake2b(sql.encode(), digest_size=8).hexdigest()}.parquet"
+        try:
+            path = self.file(name) or self.keep(name, lambda to: self._copy(sql, to))
+        except (IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
+            path = None
+        return self.query(f"FROM read_parquet({quoted(path)})" if path else sql)
+
+    def _copy(self, sql: str, to: Path) -> None:
+        self._connection.execute(f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)")
 
     def query(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None

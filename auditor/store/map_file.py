@@ -1,18 +1,15 @@
 """The map of an index: where its cells lie in two dimensions, and in which cluster.
 
-It is derived from the shards as the database is, but by a question and not by every build: it is added to the
-generation that it was made of, and the next one begins without it.
+It is derived from the shards as the database is, but by a question and not by every build.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from auditor.errors import IndexMismatch
 from auditor.store.columns import Columns, write_parquet
-from auditor.store.generations import MAP, read_current
+from auditor.store.generations import MAP
 from auditor.store.index import Index
-from auditor.store.writer import IndexWriter
 
 PLACES = {
     "image": "INTEGER",
@@ -29,22 +26,13 @@ PLACES = {
 
 def save_map(index: Index, columns: Columns) -> Path:
     """Write map.parquet and record it; IndexMismatch where the index was changed since it was opened."""
-    with IndexWriter.resume(index.path) as writer:
-        current = read_current(index.path)
-        if current is None or current.fingerprint != index.generation.fingerprint:
-            raise IndexMismatch(f"{index.name} was changed meanwhile; make its map again with: audit map")
-        writer.keep(MAP, lambda temporary: write_parquet(temporary, columns, PLACES))
-    path = stored_map(index)
+    path = index.keep(MAP, lambda temporary: write_parquet(temporary, columns, PLACES))
     assert path is not None
     return path
 
 
 def stored_map(index: Index) -> Path | None:
     """The map of these very shards, verified; None where none was made."""
-    current = read_current(index.path)
-    if current is None or MAP not in current.files or current.fingerprint != index.generation.fingerprint:
-        return None
-    index.generation = current
     return index.file(MAP)
 
 

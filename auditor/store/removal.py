@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +30,10 @@ from auditor.store.places import (
     remove_known,
 )
 from auditor.store.shards import ARRAYS, FILES, SHARD, TABLES
+
+_DERIVED = re.compile(
+    "|".join((*map(re.escape, (DATABASE, VECTORS, MAP, GENERATION)), r"counted-[0-9a-f]{16}\.parquet"))
+)
 
 
 def remove_index(path: Path) -> tuple[str, ...]:
@@ -91,7 +96,8 @@ def _files(path: Path, manifest: Manifest) -> Iterator[str]:
     for name in names_in(path, STAGING, SHARD_NAME):
         yield from (f"{STAGING}/{name}/{file}" for file in (*ARRAYS, TABLES[0]))
     for name in names_in(path, DERIVED, GENERATION_NAME):
-        yield from (f"{DERIVED}/{name}/{file}" for file in (DATABASE, VECTORS, MAP, GENERATION))
+        files = (path.name for path in inside(path, DERIVED, name).iterdir())
+        yield from (f"{DERIVED}/{name}/{file}" for file in files if _DERIVED.fullmatch(file))
     yield from (f"{PLAN}/{name}" for name in names_in(path, PLAN, PLAN_NAME))
     if manifest.head.file:
         yield manifest.head.file

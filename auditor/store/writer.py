@@ -5,7 +5,7 @@ Shards themselves are committed without it (`shards.write_shard`), by as many pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Self
 from filelock import FileLock
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch
-from auditor.files import TEMPORARY, flush, new_file, new_folder
+from auditor.files import TEMPORARY, flush, new_folder
 from auditor.store.blocks import FileFacts, Verified
 from auditor.store.counts import count_images
 from auditor.store.derived import build_derived
@@ -177,21 +177,6 @@ class IndexWriter:
         make_current(self.path, made)
         for name, each in made.files.items():
             self.verified.note((DERIVED, made.name, name), each)
-
-    def keep(self, name: str, write: Callable[[Path], None]) -> None:
-        """Add a file that a question made to the current generation, which stays as old as its shards.
-
-        An older file of this name is forgotten first: killed half-way, there is none.
-        """
-        current = read_current(self.path)
-        if current is None:
-            raise IndexDamaged(f"{self.path} is unfinished; go on with: {self.command}")
-        folder = inside(self.path, DERIVED, current.name)
-        others = {other: facts for other, facts in current.files.items() if other != name}
-        save_generation(folder, replace(current, files=others))
-        with new_file(folder / name) as temporary:
-            write(temporary)
-        save_generation(folder, replace(current, files=others | {name: FileFacts.of(folder / name)}))
 
     @property
     def command(self) -> str:
