@@ -166,6 +166,16 @@ def test_a_name_that_is_taken_or_none_is_refused(here: Path) -> None:
     assert check(Path("indexes/a")).is_sound
 
 
+def test_what_was_done_as_json(here: Path, ask: Callable[..., Any]) -> None:
+    renamed = ask("rename", "a", "birds")
+    assert (renamed["index"], renamed["before"]) == ("birds", "indexes/a")
+    assert Path(renamed["path"]).samefile("indexes/birds")
+    Path("indexes/b/mine.txt").write_text("mine")
+    removed = ask("remove", "b", "--yes")
+    assert removed["bytes"] > 1000
+    assert (removed["index"], removed["path"], removed["kept"]) == ("b", "indexes/b", ["mine.txt"])
+
+
 # ------------------------------------------------------------------------------------------------ repairing
 
 

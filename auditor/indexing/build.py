@@ -49,7 +49,7 @@ class Task:
 
 def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> IndexSummary:
     """Build the index of a dataset at `path`, or continue it."""
-    backbone = load_request(request)
+    backbone = load_request(request, watch)
     watch.advance(1)
     plan = make_plan(dataset, backbone, request)
     for note in (*dataset.notes, *plan.notes):
@@ -61,8 +61,8 @@ def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> Index
     return summary_of(path)
 
 
-def load_request(request: Request) -> Backbone:
-    """The backbone that was asked for."""
+def load_request(request: Request, watch: Watch | None = None) -> Backbone:
+    """The backbone that was asked for; `watch` sees it downloaded."""
     return load_backbone(
         choose_backbone(request),
         weights=request.weights,
@@ -73,6 +73,7 @@ def load_request(request: Request) -> Backbone:
         interpolation=request.interpolation,
         preprocess=request.preprocess,
         device=request.device,
+        watch=watch,
     )
 
 
