@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AUDIT := ../$(BIN)/audit
 
-.PHONY: demo test check web docs lock clean
+.PHONY: demo test check bench web docs lock clean
 
 demo: $(READY)
 	mkdir -p .demo
@@ -38,6 +38,9 @@ $(READY): pyproject.toml requirements.lock
 
 web:  # the page's script from its TypeScript sources; needs Node, which nothing else does
 	cd auditor/report/web && npm ci --silent && npm run --silent check && npm run --silent build
+
+bench: $(READY)  # ratios measured side by side; the last ones are in benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/bench.py
 
 docs: $(READY)  # docs/metrics.md, from the records
 	$(BIN)/python docs/generate_metrics.py

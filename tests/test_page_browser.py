@@ -26,6 +26,7 @@ from auditor.terminal.progress import Bar
 
 NAME = "scenes-symbols"
 GRID = 7
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 AXE = Path(__file__).parents[1] / "auditor/report/web/node_modules/axe-core/axe.min.js"
 
 
@@ -42,7 +43,7 @@ def marked_cells(folder: Path) -> set[str]:
 
 def lay_out(index: Index, planted: set[str]) -> None:
     """A map on which the planted cells lie apart, as UMAP lays them; that has tests of its own."""
-    width, images = index.manifest.cells_per_image, index.manifest.images
+    width, images = index.manifest.cells_per_image, index.images
     cells = np.arange(images * width)
     names = [
         f"{index.path_of(image)}:{row},{col}" for image in range(images) for row, col in np.ndindex(7, 7)
@@ -90,6 +91,8 @@ class Tab:
         return [] if url.startswith(("file:", "data:", "blob:")) else [url]
 
     def texts(self, selector: str) -> list[str]:
+        """The texts of elements, once what was just done has been drawn."""
+        self.page.evaluate(DRAWN)
         return [text.strip() for text in self.page.locator(selector).all_inner_texts()]
 
 
@@ -183,9 +186,10 @@ def test_the_table_sorts_filters_and_opens_a_class(
     tab.page.get_by_role("button", name="star dot").first.click()
     dialog = tab.page.get_by_role("dialog")
     assert dialog.locator("h2").inner_text() == "star dot"
+    dialog.locator("canvas").nth(59).wait_for()
     assert dialog.locator("canvas").count() == 60  # twenty images in three variants
     tab.page.keyboard.press("Escape")
-    assert not dialog.is_visible()
+    dialog.wait_for(state="hidden")
 
 
 def test_a_view_is_exported_as_it_is_shown(opened: Callable[..., Tab], tmp_path: Path) -> None:
@@ -216,6 +220,7 @@ def test_the_viewer_draws_the_grid_from_the_index(opened: Callable[..., Tab], fo
     assert tab.texts(".top5 th") == [names[label] for label in rows["top5"][cell]]
     assert tab.texts(".top5 td") == [f"{100 * share:.1f} %" for share in rows["top5_p"][cell]]
     tab.page.locator(f"rect[data-cell='{cell}']").click()
+    tab.page.get_by_role("dialog").locator(".crops button").nth(4).wait_for()
     shown = [
         button.get_attribute("title")
         for button in tab.page.get_by_role("dialog").locator(".crops button").all()
@@ -228,6 +233,7 @@ def test_the_viewer_draws_the_grid_from_the_index(opened: Callable[..., Tab], fo
     )
     assert tab.page.evaluate(visible) == GRID * GRID
     tab.page.get_by_role("slider").fill("60")
+    tab.page.evaluate(DRAWN)
     assert tab.page.evaluate(visible) == sum(share[0] >= 0.6 for share in rows["top5_p"])
 
 
@@ -304,7 +310,7 @@ def test_pointing_at_the_map_shows_the_cell(opened: Callable[..., Tab]) -> None:
     box = tab.page.locator(".plot .over").bounding_box()
     side = min(box["width"], box["height"])
     tab.page.mouse.move(box["x"] + box["width"] / 2 - 0.32 * side, box["y"] + box["height"] / 2 + 0.3 * side)
-    assert tab.page.locator(".hint canvas").count() == 1
+    tab.page.locator(".hint canvas").wait_for()
     assert "images/" in tab.texts(".hint small")[0]
 
 

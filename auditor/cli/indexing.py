@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +12,13 @@ import typer
 from auditor.cli.listing import view_indexes
 from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
+from auditor.terminal.endings import keeping
 from auditor.terminal.options import INDEXES, AsJson, pairs
 from auditor.terminal.progress import Bar
 from auditor.terminal.show import show
 
 if TYPE_CHECKING:
-    from auditor.indexing.request import HeadChoice
+    from auditor.indexing.request import HeadChoice, Request
     from auditor.records import IndexSummary
 
 DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
@@ -81,12 +83,17 @@ def index(
     ] = "float32",
     batch: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read images.")] = 2,
+    max_bad: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of images that cannot be read; above it, exit 3."),
+    ] = 0.01,
     json: AsJson = False,
 ) -> None:
     """Index a folder of images: features and class scores of every cell. Run again to continue.
 
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
+    from auditor.indexing.bad import check_bad
     from auditor.indexing.request import Request
     from auditor.indexing.start import build_index
 
@@ -98,10 +105,30 @@ def index(
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
         device=device, precision=precision, batch=batch, workers=workers, classes=classes,
     )  # fmt: skip
-    with Bar(quiet=json) as bar:
-        summary = build_index(request, bar, path=INDEXES / name if name else None, folder=INDEXES)
+    path = INDEXES / name if name else None
+    with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):
+        summary = build_index(request, bar, path=path, folder=INDEXES)
     view = view_indexes((summary,))
-    show((summary,), as_json=json, view=replace(view, notes=(*view.notes, *_arithmetic(summary))))
+    notes = (*view.notes, *_arithmetic(summary), *_bad(summary))
+    show((summary,), as_json=json, view=replace(view, notes=notes))
+    check_bad(summary, max_bad)
+
+
+def _kept(request: Request, path: Path | None) -> str:
+    """What of a stopped run is there for the next one."""
+    from auditor.indexing.request import default_name
+    from auditor.report.text import plural
+    from auditor.store.shards import read_shard, shard_names, staged_names
+
+    images = staged = 0
+    with suppress(AuditError):
+        path = path or INDEXES / default_name(request)
+        images = sum(read_shard(path, shard).images for shard in shard_names(path))
+        staged = len(staged_names(path))
+    if not images and not staged:
+        return "no image was finished yet; run the same command again"
+    extracted = f" and {plural(staged, 'shard')} without scores" if staged else ""
+    return f"{plural(images, 'image')}{extracted} are kept in {path}; run the same command to go on"
 
 
 def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
@@ -121,6 +148,22 @@ def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
     notes = [f"{plural(summary.images + summary.removed, 'image')} listed = {counted}"]
     if summary.empty_cells:
         notes.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
+    return tuple(notes)
+
+
+def _bad(summary: IndexSummary) -> tuple[str, ...]:
+    """The first images that could not be read and why, and how many have an unknown foreground."""
+    from auditor.indexing.bad import SHOWN
+    from auditor.report.text import plural
+
+    notes = [f"{image.code}: {image.error}" for image in summary.bad[:SHOWN]]
+    if len(summary.bad) > SHOWN:
+        notes.append(f"and {len(summary.bad) - SHOWN:,} more images that are broken; --json lists them all")
+    if summary.unclear:
+        notes.append(
+            f"{plural(summary.unclear, 'image')} with an annotation that cannot be used: the foreground is "
+            "unknown, so that no count of foreground or background has them"
+        )
     return tuple(notes)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
+from auditor.terminal.lines import say
 from auditor.terminal.options import IndexName, open_index
 from auditor.terminal.progress import Bar
-from auditor.terminal.show import say
 
 
 def view(
@@ -26,5 +27,6 @@ def view(
         with Bar("questions") as bar:
             server = Server(Live(opened), port, bar)
         say(f"open {server.address}")
+        sys.stdout.flush()  # whoever reads a pipe waits for it
         with server:
             server.serve_forever()

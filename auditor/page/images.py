@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.data.pixels import load_hashed
+from auditor.data.pixels import read_content
 from auditor.errors import DatasetError
 from auditor.store import Index
 
@@ -79,14 +79,13 @@ def encode_crop(index: Index, image: Listed) -> tuple[bytes, bool] | None:
     None where the image is no longer there.
     """
     try:
-        pixels, _, digest = load_hashed(
-            Path(index.manifest.dataset.root, image.path), index.manifest.preprocess
-        )
+        content = read_content(Path(index.manifest.dataset.root, image.path))
+        pixels, _ = content.decode(index.manifest.preprocess)
     except DatasetError:
         return None
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=72, method=4)
-    return buffer.getvalue(), digest == image.hash
+    return buffer.getvalue(), content.hash == image.hash
 
 
 def weigh(index: Index) -> int:

@@ -51,7 +51,7 @@ def map_points(index: Index, cell_map: CellMap) -> dict[str, Any]:
         "cluster": pack(cell_map.members.astype(np.uint16)),
         "images": _image_columns(index, ids),
         "clusters": [_cluster(each) for each in cell_map.clusters],
-        "cells": index.manifest.images * width,
+        "cells": index.images * width,
         "seed": cell_map.seed,
     }
 

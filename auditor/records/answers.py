@@ -26,12 +26,22 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class BadImage:
+    """An image that could not be read: `code` is one of `ImageError`'s, `error` a sentence."""
+
+    path: str
+    code: str | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSummary:
     """One row of `audit list`: `images` lie in the dataset, of which `broken` and `filtered` have no cells.
 
     images + removed were listed; images = indexed + broken + filtered. `empty_cells` have features of zeros.
     The counts are None while the index is unfinished, or where it is older than they are; `caveats` are
-    sentences that every answer of the index begins with.
+    sentences that every answer of the index begins with. When an index has just been made, `bad` lists the
+    broken images and `unclear` counts those whose foreground is unknown; else they are empty and None.
 
     `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
@@ -57,6 +67,8 @@ class IndexSummary:
     modified: str = ""
     is_newest: bool = False
     problem: str | None = None
+    bad: tuple[BadImage, ...] = ()
+    unclear: int | None = None
 
     @property
     def indexed(self) -> int | None:
@@ -108,7 +120,8 @@ class Hit:
 class Check:
     """What `audit check` found: files verified, what is damaged, what was repaired, how to repair the rest.
 
-    `repair` holds commands, to be run one after another.
+    `repair` holds commands, to be run one after another. `changed` and `gone` are images of the dataset that
+    are not what was indexed any more, or not there: None where the dataset was not compared.
     """
 
     index: str
@@ -117,6 +130,8 @@ class Check:
     problems: tuple[str, ...]
     repaired: tuple[str, ...]
     repair: tuple[str, ...] = ()
+    changed: tuple[str, ...] | None = None
+    gone: tuple[str, ...] | None = None
 
     @property
     def is_sound(self) -> bool:

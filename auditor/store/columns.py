@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import duckdb
 import numpy as np
@@ -22,6 +23,8 @@ IMAGES = {
     "id": "INTEGER",
     "path": "VARCHAR",
     "hash": "VARCHAR",
+    "size": "BIGINT",
+    "mtime_ns": "BIGINT",
     "width": "INTEGER",
     "height": "INTEGER",
     "label": "INTEGER",
@@ -34,10 +37,15 @@ IMAGES = {
     "foreground": "VARCHAR",
     "status": "VARCHAR",
     "error": "VARCHAR",
+    "code": "VARCHAR",
     **{f"top5_{variant}": "INTEGER[]" for variant in VARIANTS},
     **{f"top5_{variant}_p": "FLOAT[]" for variant in VARIANTS},
 }
-"""One row per image; status is ok, broken or filtered, foreground the run-length code of its mask."""
+"""One row per image; status is ok, broken or filtered, foreground the run-length code of its mask.
+
+`size` in bytes and `mtime_ns` are the file's when it was read; `code` is `error` in one word: why an image is
+broken, or `annotation` where one is ok and its foreground unknown.
+"""
 
 CELLS = {
     "image": "INTEGER",
@@ -55,6 +63,7 @@ CELLS = {
 
 DTYPES: dict[str, type[np.generic]] = {
     "INTEGER": np.int32,
+    "BIGINT": np.int64,
     "UTINYINT": np.uint8,
     "USMALLINT": np.uint16,
     "FLOAT": np.float32,
@@ -76,12 +85,17 @@ Columns = Mapping[str, Column]
 """By name: an array (masked where null), a sequence with None, an (n, k) array or a `Ragged` for lists."""
 
 
+OPEN: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
+"""Whoever ends the process interrupts these: DuckDB itself hears of a signal and works on to its answer."""
+
+
 def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     """DuckDB in memory or reading `path`, never fetching extensions from a server."""
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    if path is None:
-        return duckdb.connect(config=settings)
-    return duckdb.connect(str(path), read_only=True, config=settings)
+    database = ":memory:" if path is None else str(path)
+    connection = duckdb.connect(database, read_only=path is not None, config=settings)
+    OPEN.add(connection)
+    return connection
 
 
 def quoted(text: str | Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,14 +35,11 @@ Subject = Annotated[str, typer.Argument(help="An indexed image, or an image file
 def index_path(name: str | None) -> Path:
     """The folder of an index: newest, by name below indexes/, or a path of its own."""
     from auditor.store.listing import newest
+    from auditor.store.manifest import is_index
 
     if name is None:
-        return newest(INDEXES, _warn)
-    return Path(name) if Path(name, "index.json").exists() else INDEXES / name
-
-
-def _warn(sentence: str) -> None:
-    print(f"audit: {sentence}", file=sys.stderr)
+        return newest(INDEXES)
+    return Path(name) if is_index(Path(name)) else INDEXES / name
 
 
 def open_index(name: str | None) -> Index:
