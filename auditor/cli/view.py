@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -26,7 +25,6 @@ def view(
     with open_index(index) as opened:
         with Bar("questions") as bar:
             server = Server(Live(opened), port, bar)
-        say(f"open {server.address}")
-        sys.stdout.flush()  # whoever reads a pipe waits for it
+        say(f"open {server.address}", at_once=True)
         with server:
             server.serve_forever()

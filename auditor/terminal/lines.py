@@ -25,9 +25,9 @@ def shown(text: object, style: str = "") -> Text:
     return Text(visible(str(text)), style=style)
 
 
-def say(text: object) -> None:
-    """A line on standard output, never broken."""
-    print(visible(str(text)))
+def say(text: object, *, at_once: bool = False) -> None:
+    """A line on standard output, never broken; `at_once` where somebody waits for it, as a pipe may."""
+    print(visible(str(text)), flush=at_once)
 
 
 def say_json(text: str) -> None:
