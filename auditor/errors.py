@@ -2,6 +2,7 @@
 
 AuditError               1
 ├── DatasetError         1   folder empty, annotation file missing or unreadable, class unknown
+│   └── ImageError       1   one image file cannot be read, with a code
 ├── TooMuchBadData       3   more images or annotations could not be read than were allowed
 ├── BackboneError        1   name not in the catalog, weights not available or not matching
 ├── IndexMissing         1   no manifest: build it
@@ -24,6 +25,17 @@ class AuditError(Exception):
 
 class DatasetError(AuditError):
     """The images or their annotations cannot be read."""
+
+
+class ImageError(DatasetError):
+    """An image file cannot be read; `code` is why, in one word.
+
+    missing, empty, corrupt (a format that is read, broken), unsupported, too_large, unreadable.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class TooMuchBadData(AuditError):

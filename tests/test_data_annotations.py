@@ -107,16 +107,21 @@ def test_coco_drops_what_pycocotools_accepts_in_silence(tmp_path):
         "a polygon leaves its image by far": annotation(10, [[1, 2, 3, 4, 5, 1e9]]),
         "neither a segmentation nor a box": annotation(11, None, bbox=None),
         "a box is empty": annotation(12, [], bbox=[1, 1, 0, 2]),
-        "Entries of annotations without an id": annotation(None, [TRIANGLE]),
+        "Annotations without an id, kept": annotation(None, [TRIANGLE]),
         "Entries of annotations that repeat one": good,
-        "Entries of categories that repeat one": None,
         "Entries of images that repeat one": None,
+        "Entries of categories without an id": None,
+        "Categories that share their id": None,
     }
     content = coco(annotations=[good, *(row for row in broken.values() if row)])
-    content["categories"].append({"id": 3, "name": "imposter"})
-    content["images"].append({"id": 1, "file_name": "2.png", "width": 8, "height": 6})
+    content["categories"] += [
+        {"id": 9, "name": "cow"},
+        {"id": 9, "name": "imposter"},
+        {"id": [], "name": "x"},
+    ]
+    content["images"].append(content["images"][0])
     dataset = read_coco(tmp_path, content)
-    assert len(dataset.samples[0].regions) == 1
+    assert dataset.samples[0].regions == ()  # what is dropped would count as background
     assert [known.name for known in dataset.classes] == ["cat", "dog"]
     for reason in broken:
         assert sum(reason in note for note in dataset.notes) == 1, reason

@@ -189,7 +189,7 @@ def test_manifest_csv(tmp_path):
         "x/b.png,dog,dog;cat,val,g1,3\n"
         'a.png,cat,"[""cat"", ""fish""]",,g2,\n'
         "c.png,,,,,\n"
-        "a.png,dog,,,,\n"
+        'a.png,cat,"[""cat"", ""fish""]",,g2,\n'
         "gone.png,dog,,,,\n"
         "../outside.png,dog,,,,\n"
         ",dog,,,,\n"

@@ -87,7 +87,7 @@ def list_files(root: Path, notes: Notes) -> Files:
 def _walk(root: Path, notes: Notes) -> Iterator[str]:
     # Real folders come before linked ones, so that a file keeps its real path wherever links lead.
     seen: set[tuple[int, int]] = set()
-    pending, linked = deque([""]), deque[str]()
+    pending, linked, real_root = deque([""]), deque[str](), root.resolve()
     while pending or linked:
         folder = pending.popleft() if pending else linked.popleft()
         for entry in _entries(root, folder, seen, notes):
@@ -96,10 +96,18 @@ def _walk(root: Path, notes: Notes) -> Iterator[str]:
                 notes.count("Names that are not UTF-8, skipped; rename them to use them", ascii(path))
             elif _is_folder(entry):
                 (linked if entry.is_symlink() else pending).append(path)
+                _note_link(entry, real_root, path, notes)
             elif _is_regular(entry):
                 yield path
+                _note_link(entry, real_root, path, notes)
             elif suffix(path) in IMAGE_SUFFIXES:
                 notes.count("Entries named like images that are no regular files, skipped", path)
+
+
+def _note_link(entry: os.DirEntry[str], real_root: Path, path: str, notes: Notes) -> None:
+    """Links are followed, for many put a data set together of them; that some lead elsewhere is said."""
+    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(real_root):
+        notes.count("Links that lead out of the folder, followed", path)
 
 
 def _entries(root: Path, folder: str, seen: set[tuple[int, int]], notes: Notes) -> list[os.DirEntry[str]]:

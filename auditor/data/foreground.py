@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from auditor.data.formats.segments import fill
-from auditor.data.pixels import MAX_PIXELS, fit, read_mask
+from auditor.data.formats.segments import Box, clip_box, fill
+from auditor.data.pixels import MAX_PIXELS, VOID, fit, read_mask
 from auditor.errors import DatasetError
 from auditor.grids import Geometry, Mask
 from auditor.records import Foreground, MaskFile, Region, Sample
@@ -60,10 +61,19 @@ def _read_files(group: Sequence[MaskFile], geometry: Geometry, size: tuple[int, 
     is_semantic = any(file.value is not None for file in group)
     values = read_mask(group[0].path, is_semantic)
     _check_aspect((values.shape[1], values.shape[0]), size)
+    if is_semantic:
+        _check_values(values, [file.value for file in group if file.value is not None])
     return {
         file: _fit(values != 0 if file.value is None else values == file.value, geometry, size)
         for file in group
     }
+
+
+def _check_values(values: NDArray[np.int64], named: Sequence[int]) -> None:
+    """Pixels of a value that stands for none of the image's classes are an object, and no background."""
+    strange = values[~np.isin(values, [0, VOID, *named])]
+    if strange.size:
+        raise DatasetError(f"its mask holds the value {strange[0]}, which is none of its classes'")
 
 
 def _draw(region: Region, geometry: Geometry, size: tuple[int, int]) -> Mask:
@@ -72,7 +82,7 @@ def _draw(region: Region, geometry: Geometry, size: tuple[int, int]) -> Mask:
     drawn_on = region.size or size
     _check_aspect(drawn_on, size)
     if region.box is not None:
-        return _draw_box(region.box, geometry, drawn_on)
+        return _draw_box(_clip(region.box, drawn_on), geometry, drawn_on)
     return _fit(_rasterise(region, drawn_on), geometry, size)
 
 
@@ -88,7 +98,14 @@ def _scale(region: Region, size: tuple[int, int]) -> Region:
     return Region(region.label, polygons=polygons, size=size)
 
 
-def _draw_box(box: tuple[float, float, float, float], geometry: Geometry, size: tuple[int, int]) -> Mask:
+def _clip(box: Box, size: tuple[int, int]) -> Box:
+    try:
+        return clip_box(box, *size)[0]
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+
+
+def _draw_box(box: Box, geometry: Geometry, size: tuple[int, int]) -> Mask:
     left, top, right, bottom = geometry.project_box(box, *size)
     mask = np.zeros((geometry.crop, geometry.crop), dtype=np.bool_)
     mask[top:bottom, left:right] = True

@@ -11,6 +11,7 @@ import hashlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -18,17 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from auditor.errors import DatasetError
+from auditor.errors import DatasetError, ImageError
 from auditor.grids import Geometry
 from auditor.records import Preprocess
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte as RGB
 MAX_BYTES = 1 << 30
+VOID = 255  # in a mask of no class, as Pascal VOC marks borders
 # What Pillow decodes by itself (MPO as JPEG); PostScript is left out because Ghostscript would run it.
 _FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000"),
     *("TGA", "PCX", "SGI", "ICO", "QOI"),
 )
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
+_MASK_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "F")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,21 +53,40 @@ def open_upright(path: Path) -> Image.Image:
 
     16-bit grey is scaled by its whole range. Raises DatasetError for whatever cannot be decoded.
     """
-    return _decode(read_bytes(path), path)
+    return _decode(read_content(path).data, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file read once: its bytes, and by which one sees later that it is another."""
+
+    path: Path
+    data: bytes
+    mtime_ns: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+    @property
+    def hash(self) -> str:
+        """The 16-byte BLAKE2b hash in hexadecimal."""
+        return hashlib.blake2b(self.data, digest_size=16).hexdigest()
+
+    def decode(self, preprocess: Preprocess) -> tuple[Pixels, tuple[int, int]]:
+        """The network's input before normalisation, (S, S, 3), and the upright original's (width, height)."""
+        image = _decode(self.data, self.path)
+        try:
+            view = fit(image, preprocess.geometry, _RESAMPLING[preprocess.interpolation])
+        except DatasetError as error:
+            raise ImageError("too_large", str(error)) from error
+        return np.asarray(view), image.size
 
 
 def load_input(path: Path, preprocess: Preprocess) -> tuple[Pixels, tuple[int, int]]:
     """The network's input before normalisation, (S, S, 3), and the upright original's (width, height)."""
-    pixels, size, _ = load_hashed(path, preprocess)
-    return pixels, size
-
-
-def load_hashed(path: Path, preprocess: Preprocess) -> tuple[Pixels, tuple[int, int], str]:
-    """As `load_input`, with the content hash of the same bytes: the file is read once."""
-    data = read_bytes(path)
-    image = _decode(data, path)
-    view = fit(image, preprocess.geometry, _RESAMPLING[preprocess.interpolation])
-    return np.asarray(view), image.size, _hash(data)
+    return read_content(path).decode(preprocess)
 
 
 def fit(
@@ -84,51 +107,62 @@ def fit(
 
 
 def content_hash(path: Path) -> str:
-    """The 16-byte BLAKE2b hash of a file in hexadecimal; DatasetError when it cannot be read."""
-    return _hash(read_bytes(path))
+    """The 16-byte BLAKE2b hash of a file in hexadecimal; ImageError when it cannot be read."""
+    return read_content(path).hash
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a regular file of at most 1 GiB, else DatasetError."""
+def read_content(path: Path) -> Content:
+    """A regular file of at most 1 GiB, else ImageError."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a fifo would hang for ever
-            raise DatasetError(f"{path} is no regular file")
+            raise ImageError("unreadable", f"{path} is no regular file")
         if status.st_size > MAX_BYTES:
-            raise DatasetError(f"{path} is larger than 1 GiB; save it as a smaller image")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise DatasetError(f"{path} cannot be read: {error}") from error
+            raise ImageError("too_large", f"{path} is larger than 1 GiB; save it as a smaller image")
+        return Content(path, path.read_bytes(), status.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise ImageError("missing", f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, MemoryError) as error:  # ValueError: a zero byte in the name
+        raise ImageError("unreadable", f"{path} cannot be read: {error}") from error
 
 
 def _decode(data: bytes, path: Path) -> Image.Image:
-    with _naming(path):
+    with _naming(path, data):
         image = _open(data, path)
         return _turn(_to_rgb(image), _orientation(image))
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into a DatasetError that names the file and is the same in every run."""
+def _naming(path: Path, data: bytes) -> Iterator[None]:
+    """Turn whatever a decoder raises into an ImageError that names the file and is the same in every run."""
     try:
         yield
     except DatasetError:
         raise
     except UnidentifiedImageError as error:  # its own text holds an address in memory
-        raise DatasetError(f"{path} is no image that can be decoded; save it again or remove it") from error
+        code = "empty" if not data else "corrupt" if _is_known(data) else "unsupported"
+        what = "is empty" if not data else "is no image that can be decoded"
+        raise ImageError(code, f"{path} {what}; save it again or remove it") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise ImageError("too_large", f"{path} has too many pixels to be decoded: {error}") from error
     except Exception as error:  # OSError, SyntaxError, ValueError, RuntimeError, struct.error, ...
-        raise DatasetError(f"{path} cannot be decoded: {error}; save it again or remove it") from error
+        raise ImageError(
+            "corrupt", f"{path} cannot be decoded: {error}; save it again or remove it"
+        ) from error
+
+
+def _is_known(data: bytes) -> bool:
+    """Whether the first bytes are those of a format that is read: then the rest of the header is broken."""
+    accept = [Image.OPEN[name][1] for name in _FORMATS if name in Image.OPEN]
+    return any(check(data[:16]) is True for check in accept if check is not None)
 
 
 def _open(data: bytes, path: Path) -> Image.Image:
     image: Image.Image = Image.open(BytesIO(data), formats=_FORMATS)
     if image.width * image.height > MAX_PIXELS:
-        raise DatasetError(
-            f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; save it smaller"
+        raise ImageError(
+            "too_large",
+            f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; save it smaller",
         )
     return image
 
@@ -169,19 +203,40 @@ def to_grey(values: NDArray[np.generic]) -> Pixels:
 
 
 def read_mask(path: Path, is_semantic: bool = True) -> NDArray[np.int64]:
-    """The values (H, W) of a mask image: palette indices or grey values, 0 where it is transparent.
+    """The values (H, W) of a mask image as displayed: palette indices or grey values, 0 where transparent.
 
     Without `is_semantic` only zero and non-zero matter, and colours may be used. Raises DatasetError for
-    colours in a semantic mask and for JPEG, whose values are not those that were saved.
+    colours and fractions in a semantic mask, and for formats whose values are not those that were saved.
     """
-    data = read_bytes(path)
-    with _naming(path):
+    data = read_content(path).data
+    with _naming(path, data):
         image = _open(data, path)
-        bands = np.atleast_3d(np.asarray(image)).astype(np.int64)
-    if image.format in ("JPEG", "MPO"):
-        raise DatasetError(f"{path} is a JPEG, which changes mask values; save masks as PNG")
+        _check_lossless(image, data, path)
+        turned = _turn(image, _orientation(image))
+        bands = np.atleast_3d(np.asarray(turned))
     if image.mode in ("LA", "RGBA", "PA"):
         bands = np.where(bands[..., -1:] == 0, 0, bands[..., :-1])
     if is_semantic and (bands != bands[..., :1]).any():
         raise DatasetError(f"{path} is a coloured mask; save class numbers as grey or palette values")
+    if np.issubdtype(bands.dtype, np.floating):
+        return _whole(bands[..., 0], is_semantic, path)
     return np.asarray(bands.max(axis=-1), dtype=np.int64)
+
+
+def _check_lossless(image: Image.Image, data: bytes, path: Path) -> None:
+    is_lossy = image.format in _LOSSY or "jpeg" in str(image.info.get("compression"))
+    if is_lossy or (image.format == "WEBP" and b"VP8 " in data):
+        raise DatasetError(f"{path} is a {image.format}, which changes mask values; save masks as PNG")
+    if image.mode not in _MASK_MODES and not image.mode.startswith("I"):
+        raise DatasetError(f"{path} is in mode {image.mode}; save masks as PNG, in grey or palette values")
+
+
+def _whole(values: NDArray[np.floating], is_semantic: bool, path: Path) -> NDArray[np.int64]:
+    """Fractions as whole numbers: those of a semantic mask must be some, others are zero or not."""
+    if not np.isfinite(values).all():
+        raise DatasetError(f"{path} holds values that are no numbers; save masks as PNG")
+    if not is_semantic:
+        return np.asarray(values != 0, dtype=np.int64)
+    if (values != np.rint(values)).any():
+        raise DatasetError(f"{path} holds fractions; save class numbers as whole numbers, in a PNG")
+    return np.asarray(values, dtype=np.int64)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from auditor.data.files import Source, list_source
 from auditor.data.formats import coco, folder, imagenet, masks, table, voc, yolo
-from auditor.data.notes import Notes
+from auditor.data.notes import Notes, printable
 from auditor.errors import DatasetError
 from auditor.records import Dataset, Sample
 
@@ -56,6 +56,7 @@ def read_dataset(
     if not dataset.samples:
         raise DatasetError(f"{root} leaves no image to index. {' '.join(notes.sentences())}")
     chosen = _choose(dataset.samples, limit, sample, seed)
+    _note_unclear(chosen, notes)
     recognised = _describe(dataset, len(chosen))
     return replace(dataset, samples=chosen, notes=(recognised, *notes.sentences()))
 
@@ -77,6 +78,17 @@ def _choose(
         drawn = random.Random(seed).sample(range(len(samples)), sample)
         samples = tuple(samples[position] for position in sorted(drawn))
     return samples[:limit]
+
+
+def _note_unclear(samples: tuple[Sample, ...], notes: Notes) -> None:
+    """An object that is lost would count as background: its image takes part in no such count."""
+    unclear = [sample for sample in samples if sample.unclear]
+    if unclear:
+        images = "1 image" if len(unclear) == 1 else f"{len(unclear)} images"
+        notes.say(
+            f"{images} whose annotations cannot all be read: the foreground is unknown, so that no count of "
+            f"foreground or background has them (first: {printable(unclear[0].path)})."
+        )
 
 
 def _describe(dataset: Dataset, chosen: int) -> str:

@@ -28,12 +28,15 @@ class ImageFacts:
 
     path: str
     hash: str | None
+    size: int | None
+    mtime_ns: int | None
     width: int | None
     height: int | None
     split: str | None
     metadata: str
     status: str
     error: str | None
+    code: str | None
 
     @classmethod
     def of(cls, loaded: Loaded) -> ImageFacts:
@@ -42,7 +45,17 @@ class ImageFacts:
         sample = loaded.sample
         metadata = json.dumps(dict(sample.metadata), sort_keys=True, ensure_ascii=False)
         return cls(
-            sample.path, loaded.hash, width, height, sample.split, metadata, loaded.status, loaded.error
+            path=sample.path,
+            hash=loaded.hash,
+            size=loaded.bytes,
+            mtime_ns=loaded.mtime_ns,
+            width=width,
+            height=height,
+            split=sample.split,
+            metadata=metadata,
+            status=loaded.status,
+            error=loaded.error,
+            code=loaded.code,
         )
 
 

@@ -64,7 +64,11 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a dataset: its path below the root, the classes said to be in it, its regions."""
+    """One image of a dataset: its path below the root, the classes said to be in it, its regions.
+
+    `unclear` says what of its annotations cannot be read: then it has no regions at all, because the cells of
+    the one that is lost would count as background.
+    """
 
     path: str
     labels: tuple[int, ...] = ()
@@ -72,6 +76,7 @@ class Sample:
     regions: tuple[Region, ...] = ()
     split: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    unclear: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

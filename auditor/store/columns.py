@@ -22,6 +22,8 @@ IMAGES = {
     "id": "INTEGER",
     "path": "VARCHAR",
     "hash": "VARCHAR",
+    "size": "BIGINT",
+    "mtime_ns": "BIGINT",
     "width": "INTEGER",
     "height": "INTEGER",
     "label": "INTEGER",
@@ -34,10 +36,15 @@ IMAGES = {
     "foreground": "VARCHAR",
     "status": "VARCHAR",
     "error": "VARCHAR",
+    "code": "VARCHAR",
     **{f"top5_{variant}": "INTEGER[]" for variant in VARIANTS},
     **{f"top5_{variant}_p": "FLOAT[]" for variant in VARIANTS},
 }
-"""One row per image; status is ok, broken or filtered, foreground the run-length code of its mask."""
+"""One row per image; status is ok, broken or filtered, foreground the run-length code of its mask.
+
+`size` in bytes and `mtime_ns` are the file's when it was read; `code` is `error` in one word: why an image is
+broken, or `annotation` where one is ok and its foreground unknown.
+"""
 
 CELLS = {
     "image": "INTEGER",
@@ -55,6 +62,7 @@ CELLS = {
 
 DTYPES: dict[str, type[np.generic]] = {
     "INTEGER": np.int32,
+    "BIGINT": np.int64,
     "UTINYINT": np.uint8,
     "USMALLINT": np.uint16,
     "FLOAT": np.float32,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import mmap
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from auditor.data.class_names import number, to_class
 from auditor.data.files import Files, Source, split_of
-from auditor.data.formats.segments import check_polygons, check_rle
+from auditor.data.formats.segments import (
+    CLIPPED_BOX,
+    CLIPPED_POLYGON,
+    check_polygons,
+    check_rle,
+    clip_box,
+    is_number,
+    leaves,
+)
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Region, Sample
@@ -27,6 +34,15 @@ class Entry(NamedTuple):
 
     path: str
     size: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Annotated:
+    """What the JSON files say of one image; `unclear` is the first thing that cannot be read."""
+
+    labels: set[int] = field(default_factory=set)
+    regions: list[Region] = field(default_factory=list)
+    unclear: str | None = None
 
 
 def matches(source: Source) -> bool:
@@ -63,25 +79,25 @@ def read(source: Source, notes: Notes) -> Dataset:
         raise DatasetError(f"{place.root} holds no COCO JSON file; name one with images and annotations")
     tables = [Table(place.root / name, load(place.root / name)) for name in names]
     classes = merge_classes(tables, notes)
-    finder = Finder(source.files)
-    regions: dict[str, list[Region]] = defaultdict(list)
+    finder = Finder(source.files, (_name_of(row) for table in tables for row in table.content["images"]))
+    annotated: defaultdict[str, Annotated] = defaultdict(Annotated)
     for table in tables:
-        entries = read_images(table, finder, notes)
-        for path, region in read_regions(table, entries, number(classes), notes):
-            regions[path].append(region)
-    _note_left_out(source.files, regions, notes)
-    samples = tuple(_sample(path, regions[path]) for path in sorted(regions))
+        read_annotations(table, read_images(table, finder, notes), number(classes), annotated, notes)
+    usable = {path: known for path, known in annotated.items() if known.regions or known.labels}
+    _note_left_out(source.files, usable, notes)
+    samples = tuple(_sample(path, usable[path]) for path in sorted(usable))
     return Dataset(source.files.root, "coco", classes, samples, min_area=MIN_AREA)
 
 
-def _sample(path: str, regions: list[Region]) -> Sample:
-    labels = tuple(sorted({region.label for region in regions}))
-    return Sample(path, labels, regions=tuple(regions), split=split_of(path))
+def _sample(path: str, known: Annotated) -> Sample:
+    regions = () if known.unclear else tuple(known.regions)
+    labels = tuple(sorted(known.labels))
+    return Sample(path, labels, regions=regions, split=split_of(path), unclear=known.unclear)
 
 
-def _note_left_out(files: Files, regions: Mapping[str, list[Region]], notes: Notes) -> None:
+def _note_left_out(files: Files, annotated: Mapping[str, Annotated], notes: Notes) -> None:
     for path in files.images:
-        if path not in regions:
+        if path not in annotated:
             notes.count("Images without a usable annotation, left out", path)
 
 
@@ -93,21 +109,34 @@ class Table:
     content: Mapping[str, Any]
 
     def rows(self, name: str, notes: Notes) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-        """The id and the object of each entry of a list.
+        """The id and the object of each entry of a list; what repeats the first of its id is dropped.
 
-        Of images and categories that share an id the first counts, for annotations refer to them by it;
-        annotations may share one when they differ, as some exporters number them anew for each image.
+        Annotations refer to images and categories by their ids, so those must have one. An annotation's own
+        says nothing: some exporters number them anew for each image, or not at all.
         """
         seen: dict[Any, Mapping[str, Any]] = {}
         for row in self.content[name]:
-            if not isinstance(row, dict) or not isinstance(row.get("id"), int | str):
+            key = _id_of(row.get("id")) if isinstance(row, dict) else None
+            if not isinstance(row, dict) or (key is None and name != "annotations"):
                 notes.count(f"Entries of {name} without an id, dropped", self.path.name)
                 continue
-            first = seen.setdefault(row["id"], row)
-            if first is row or (name == "annotations" and first != row):
-                yield row["id"], row
-            else:
-                notes.count(f"Entries of {name} that repeat one, dropped", f"{row['id']} in {self.path.name}")
+            if key is None:
+                notes.count("Annotations without an id, kept", self.path.name)
+            elif (first := seen.setdefault(key, row)) is not row:
+                if first == row:
+                    notes.count(f"Entries of {name} that repeat one, dropped", f"{key} in {self.path.name}")
+                    continue
+                if name == "annotations":
+                    where = f"annotation {key} in {self.path.name}"
+                    notes.count("Annotations that share their id with another, kept", where)
+            yield key, row
+
+
+def _id_of(value: object) -> int | str | None:
+    """An id that entries can be found by: 3 and 3.0 are the same, true and null are none."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(value) in (int, str) else None  # type: ignore[return-value]
 
 
 def load(path: Path) -> Mapping[str, Any]:
@@ -133,27 +162,46 @@ def merge_classes(tables: list[Table], notes: Notes) -> tuple[ClassName, ...]:
 
 
 def _categories(table: Table, notes: Notes) -> dict[Any, str]:
-    named = {key: str(row["name"]) for key, row in table.rows("categories", notes) if row.get("name")}
-    return dict(sorted(named.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+    """Names by id; of an id that stands for two names nobody knows which is meant."""
+    named: dict[Any, str] = {}
+    shared = set()
+    for key, row in table.rows("categories", notes):
+        if (name := row.get("name")) and named.setdefault(key, str(name)) != str(name):
+            shared.add(key)
+            notes.count("Categories that share their id with another, dropped", f"{key}: {name}")
+    kept = {key: name for key, name in named.items() if key not in shared}
+    return dict(sorted(kept.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
 
 class Finder:
-    """Finds the image that a JSON means by `file_name`."""
+    """Finds the image that a JSON means by `file_name`, where `names` are all that the JSON files write."""
 
-    def __init__(self, files: Files) -> None:
-        self._paths = set(files.images)
-        self._by_name: defaultdict[str, list[str]] = defaultdict(list)
+    def __init__(self, files: Files, names: Iterable[str]) -> None:
+        paths, by_name = set(files.images), defaultdict(list)
         for path in files.images:
-            self._by_name[PurePosixPath(path).name].append(path)
+            by_name[PurePosixPath(path).name].append(path)
+        exact: dict[str, str] = {}
+        loose: defaultdict[str, set[str]] = defaultdict(set)
+        for written in set(names):
+            places = [path for path in (written, f"images/{written}") if path in paths]
+            same = [path for path in by_name[PurePosixPath(written).name] if _agree(path, written)]
+            if places:
+                exact[written] = places[0]
+            elif len(same) == 1:
+                loose[same[0]].add(written)
+        # a/1.jpg of the JSON is not b/1.jpg on disk where the JSON has that one too
+        taken = set(exact.values())
+        free = {path: claims for path, claims in loose.items() if path not in taken and len(claims) == 1}
+        self._found = exact | {written: path for path, claims in free.items() for written in claims}
 
-    def find(self, file_name: str) -> str | None:
-        """The path as written or below `images`, else the only image of that name anywhere, else None."""
-        written = file_name.replace("\\", "/")
-        for path in (written, f"images/{written}"):
-            if path in self._paths:
-                return path
-        same = [path for path in self._by_name[PurePosixPath(written).name] if _agree(path, written)]
-        return same[0] if len(same) == 1 else None
+    def find(self, written: str) -> str | None:
+        """The path as written or below `images`, else the only image that can be meant, else None."""
+        return self._found.get(written)
+
+
+def _name_of(row: object) -> str:
+    """The `file_name` of an entry, with slashes."""
+    return str(row.get("file_name") if isinstance(row, dict) else None).replace("\\", "/")
 
 
 def _agree(path: str, written: str) -> bool:
@@ -161,49 +209,68 @@ def _agree(path: str, written: str) -> bool:
     return split_of(path) is None or split_of(written) in (None, split_of(path))
 
 
-def read_images(table: Table, finder: Finder, notes: Notes) -> dict[Any, Entry | None]:
-    """The images of a table by id; None for those that are not on disk, whose annotations go unmentioned."""
-    entries: dict[Any, Entry | None] = {}
+def read_images(table: Table, finder: Finder, notes: Notes) -> dict[Any, list[Entry | None]]:
+    """The images that go by each id; None for one that is not on disk or gives no size."""
+    entries: defaultdict[Any, list[Entry | None]] = defaultdict(list)
+    names: dict[Any, str] = {}
     for key, row in table.rows("images", notes):
-        path, size = finder.find(str(row.get("file_name"))), (row.get("width"), row.get("height"))
-        entries[key] = None
+        name, size = _name_of(row), (row.get("width"), row.get("height"))
+        path = finder.find(name)
+        if names.setdefault(key, name) != name:
+            notes.count("Images that share their id with another image: what is in them is unclear", name)
         if path is None:
-            notes.count(f"Images in {table.path.name} that are not in the folder", row.get("file_name"))
+            notes.count(f"Images in {table.path.name} that are not in the folder", name)
         elif not all(type(side) is int and side > 0 for side in size):
             notes.count("Images dropped because their JSON gives no width and height", path)
-        else:
-            entries[key] = Entry(path, (int(row["width"]), int(row["height"])))
+            path = None
+        entries[key].append(None if path is None else Entry(path, (int(row["width"]), int(row["height"]))))
     return entries
 
 
-def read_regions(
-    table: Table, entries: Mapping[Any, Entry | None], ids: Mapping[str, int], notes: Notes
-) -> Iterator[tuple[str, Region]]:
-    """The path and region of every sound annotation; the others are dropped and counted by reason."""
+def read_annotations(
+    table: Table,
+    entries: Mapping[Any, list[Entry | None]],
+    ids: Mapping[str, int],
+    annotated: Mapping[str, Annotated],
+    notes: Notes,
+) -> None:
+    """Put what a table says of each image into `annotated`; what cannot be read makes its image unclear."""
     names = _categories(table, Notes())
     for key, row in table.rows("annotations", notes):
         where = f"annotation {key} in {table.path.name}"
-        image, category = _hashable(row.get("image_id")), _hashable(row.get("category_id"))
-        if image not in entries:
+        images = entries.get(_id_of(row.get("image_id")), [])
+        if not images:
             notes.count("Annotations dropped because their image is not listed", where)
-        elif category not in names:
-            notes.count("Annotations dropped because their category is not listed", where)
-        elif (entry := entries[image]) is not None:
+        for entry in filter(None, images):
+            known = annotated[entry.path]
+            label = ids.get(names.get(_id_of(row.get("category_id")), ""))
             try:
-                yield entry.path, to_region(row, ids[names[category]], entry.size)
+                if len(images) > 1:
+                    raise ValueError("their image shares its id with another")
+                if label is not None:
+                    known.labels.add(label)
+                known.regions.append(_read_region(row, label, entry.size, where, notes))
             except ValueError as error:
                 notes.count(f"Annotations dropped, {error}", where)
-            else:
-                _note_crowd(row, where, notes)
+                known.unclear = known.unclear or f"{where} cannot be used: {error}"
 
 
-def _hashable(value: object) -> object:
-    return value if isinstance(value, int | str) else None
-
-
-def _note_crowd(row: Mapping[str, Any], where: str, notes: Notes) -> None:
+def _read_region(
+    row: Mapping[str, Any], label: int | None, size: tuple[int, int], where: str, notes: Notes
+) -> Region:
+    if label is None:
+        raise ValueError("their category is not listed")
+    region = to_region(row, label, size)
     if row.get("iscrowd"):
         notes.count("Crowd annotations, kept as foreground of their class", where)
+    if region.polygons is not None and leaves(region.polygons, *size):
+        notes.count(CLIPPED_POLYGON, where)
+    if region.box is None:
+        return region
+    box, is_clipped = clip_box(region.box, *size)
+    if is_clipped:
+        notes.count(CLIPPED_BOX, where)
+    return replace(region, box=box)
 
 
 def to_region(row: Mapping[str, Any], label: int, size: tuple[int, int]) -> Region:
@@ -219,9 +286,7 @@ def to_region(row: Mapping[str, Any], label: int, size: tuple[int, int]) -> Regi
 def _box(bbox: object) -> tuple[float, float, float, float]:
     if not isinstance(bbox, list) or len(bbox) != 4:
         raise ValueError("neither a segmentation nor a box")
-    if not all(isinstance(edge, int | float) and math.isfinite(edge) for edge in bbox):
+    if not all(map(is_number, bbox)):
         raise ValueError("a box holds something else than numbers")
     left, top, width, height = (float(edge) for edge in bbox)
-    if width <= 0 or height <= 0:
-        raise ValueError("a box is empty")
     return left, top, left + width, top + height

@@ -79,8 +79,8 @@ def _synset(path: str, place: Place, listed: Mapping[str, str], objects: voc.Obj
         return place.name
     if listed:
         return listed.get(_stem(path))
-    names = objects.names if objects else set()
-    return names.pop() if len(names) == 1 else None
+    names = objects.names if objects else frozenset()
+    return next(iter(names)) if len(names) == 1 else None
 
 
 def _note_labels(
@@ -97,11 +97,12 @@ def _note_labels(
 def _sample(
     path: str, place: Place, synset: str | None, objects: voc.Objects | None, ids: dict[str, int]
 ) -> Sample:
-    names = (objects.names if objects else set()) | ({synset} if synset else set())
+    names = {*(objects.names if objects else ()), *([synset] if synset else ())}
     return Sample(
         path,
         tuple(sorted(ids[name] for name in names)),
         ids[synset] if synset else None,
         voc.to_regions(objects, ids) if objects else (),
         place.split,
+        unclear=objects.unclear if objects else None,
     )

@@ -12,11 +12,10 @@ from auditor.data.class_names import number, read_class_list, sort_classes
 from auditor.data.files import Files, Source, pair, share_stems, split_of
 from auditor.data.formats.folder import Place, arrange
 from auditor.data.notes import Notes
-from auditor.data.pixels import read_mask
+from auditor.data.pixels import VOID, read_mask
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, MaskFile, Region, Sample
 
-VOID = 255  # of no class, as Pascal VOC marks borders
 _FOREGROUND = "foreground"
 
 
@@ -100,9 +99,16 @@ def _read_semantic(
         sample = Sample(path, split=split_of(path))
         if path in masks:
             labels = read_labels(masks[path], len(classes), notes)
-            sample = replace(sample, labels=labels, regions=class_regions(masks[path], labels))
+            sample = annotate(sample, masks[path], labels)
         samples.append(sample)
     return Dataset(root, "masks", classes, tuple(samples))
+
+
+def annotate(sample: Sample, mask: Path, labels: Sequence[int] | None) -> Sample:
+    """The sample with what `read_labels` says of its mask."""
+    if labels is None:
+        return replace(sample, unclear=f"its mask {mask.name} cannot be read")
+    return replace(sample, labels=tuple(labels), regions=class_regions(mask, labels))
 
 
 def class_regions(mask: Path, labels: Sequence[int]) -> tuple[Region, ...]:
@@ -110,13 +116,20 @@ def class_regions(mask: Path, labels: Sequence[int]) -> tuple[Region, ...]:
     return tuple(Region(label, file=MaskFile(mask, label + 1)) for label in labels)
 
 
-def read_labels(mask: Path, classes: int, notes: Notes) -> tuple[int, ...]:
-    """The classes whose value (class + 1) occurs in a mask image; none where it cannot be read."""
+def read_labels(mask: Path, classes: int, notes: Notes) -> tuple[int, ...] | None:
+    """The classes whose value (class + 1) occurs in a mask image; None where it cannot be read.
+
+    A value above the classes is an object nobody can name: `project` then refuses the mask.
+    """
     try:
         values = np.unique(read_mask(mask))
     except DatasetError as error:
         notes.count("Masks that cannot be read, left out", error)
-        return ()
+        return None
     for value in values[(values > classes) & (values != VOID)]:
-        notes.count(f"Mask values above the {classes} classes of classes.txt, ignored", f"{value} in {mask}")
+        notes.count(
+            f"Mask values above the {classes} classes of classes.txt, so that the foreground of their images "
+            "is unknown",
+            f"{value} in {mask}",
+        )
     return tuple(int(value) - 1 for value in values if 1 <= value <= classes)

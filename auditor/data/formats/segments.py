@@ -1,8 +1,7 @@
-"""Checks of polygons and run-length codes before pycocotools fills them: it takes broken ones in silence."""
+"""Checks of boxes, polygons and run-length codes before they are filled: pycocotools takes broken ones."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,42 @@ from numpy.typing import NDArray
 
 from auditor.grids import Mask
 
+Box = tuple[float, float, float, float]
+
+CLIPPED_BOX = "Boxes that leave their image, clipped"
+CLIPPED_POLYGON = "Polygons that leave their image, clipped"
+
+_ROUNDING = 0.001  # of the longer side: what exporters round is not counted as leaving the image
+_LARGEST = 1e15
 _FAR = 4  # a polygon corner this many image sides away is an error, and would take gigabytes to trace
 _MAX_CHUNKS = 6  # 30 bits a run, more than any image that is decoded holds
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON is a coordinate: finite, no truth value, no whole number beyond floats."""
+    return type(value) in (int, float) and abs(value) < _LARGEST  # type: ignore[arg-type]
+
+
+def clip_box(box: Box, width: float, height: float) -> tuple[Box, bool]:
+    """The part of a box x0, y0, x1, y1 inside its image, and whether more than rounding lay outside.
+
+    ValueError for a box that is empty or has no part inside: an object that nobody knows the place of.
+    """
+    x0, y0, x1, y1 = box
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError("a box is empty")
+    inside = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise ValueError("a box lies outside its image")
+    outside = max(abs(edge - clipped) for edge, clipped in zip(box, inside, strict=True))
+    return inside, outside > _ROUNDING * max(width, height)
+
+
+def leaves(polygons: Sequence[Sequence[float]], width: float, height: float) -> bool:
+    """Whether any corner of flat x, y polygons lies outside the image by more than rounding."""
+    slack = _ROUNDING * max(width, height)
+    sides = [(polygon[axis::2], side) for polygon in polygons for axis, side in enumerate((width, height))]
+    return any(min(edges) < -slack or max(edges) > side + slack for edges, side in sides)
 
 
 def check_polygons(polygons: object, width: int, height: int) -> tuple[tuple[float, ...], ...]:
@@ -25,7 +58,7 @@ def check_polygons(polygons: object, width: int, height: int) -> tuple[tuple[flo
 def _check_polygon(polygon: object, limit: int) -> tuple[float, ...]:
     if not isinstance(polygon, Sequence) or len(polygon) < 6 or len(polygon) % 2:
         raise ValueError("a polygon needs three or more x, y pairs")
-    if not all(isinstance(edge, int | float) and math.isfinite(edge) for edge in polygon):
+    if not all(map(is_number, polygon)):
         raise ValueError("a polygon holds something else than numbers")
     if any(abs(edge) > limit for edge in polygon):
         raise ValueError("a polygon leaves its image by far")
@@ -34,7 +67,7 @@ def _check_polygon(polygon: object, limit: int) -> tuple[float, ...]:
 
 def check_rle(rle: Mapping[str, Any], width: int, height: int) -> dict[str, Any]:
     """A COCO run-length code, compressed or not, that fills width x height pixels, else ValueError."""
-    if list(rle.get("size") or ()) != [height, width]:
+    if rle.get("size") not in ([height, width], (height, width)):
         raise ValueError("its size is not that of its image")
     counts = rle.get("counts")
     runs = decode_counts(counts) if isinstance(counts, str) else _check_runs(counts)

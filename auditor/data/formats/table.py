@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os.path
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from auditor.data.class_names import number, read_class_list, read_text, sort_classes
 from auditor.data.files import Source
-from auditor.data.formats.masks import class_regions, read_labels
+from auditor.data.formats.masks import annotate, read_labels
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, MaskFile, Region, Sample
@@ -67,7 +68,8 @@ def read(source: Source, notes: Notes) -> Dataset:
     classes = listed or sort_classes(name for row in rows for name in row.names)
     ids = number(classes)
     _check_classes(rows, ids, path)
-    samples = tuple(_sample(row, path, ids, listed, notes) for row in rows)
+    places = path.parent, source.files.root
+    samples = tuple(_sample(row, places, ids, listed, notes) for row in rows)
     _note_unlisted(source.files.images, rows, notes)
     return Dataset(source.files.root, "manifest", classes, samples)
 
@@ -80,15 +82,18 @@ def _note_unlisted(images: Sequence[str], rows: Sequence[Row], notes: Notes) -> 
 
 
 def _keep(source: Source, path: Path, notes: Notes) -> list[Row]:
-    images, kept = set(source.files.images), dict[str, Row]()
+    images, kept, contradicted = set(source.files.images), dict[str, Row](), set[str]()
     for row in read_rows(path, notes):
-        if row.path in kept:
-            notes.count("Lines that repeat a path, dropped", f"line {row.line}, {row.path}")
-        elif row.path not in images:
-            notes.count("Lines whose image is not in the folder, dropped", f"line {row.line}, {row.path}")
-        else:
-            kept[row.path] = row
-    return [kept[path] for path in sorted(kept)]
+        where = f"line {row.line}, {row.path}"
+        if row.path not in images:
+            notes.count("Lines whose image is not in the folder, dropped", where)
+        elif row == replace(kept.setdefault(row.path, row), line=row.line):
+            if kept[row.path] is not row:
+                notes.count("Lines that repeat a path, dropped", where)
+        elif row.path not in contradicted:
+            notes.count("Images that two lines describe differently, left out", where)
+            contradicted.add(row.path)
+    return [kept[path] for path in sorted(kept.keys() - contradicted)]
 
 
 def _check_classes(rows: Sequence[Row], ids: Mapping[str, int], path: Path) -> None:
@@ -101,20 +106,40 @@ def _check_classes(rows: Sequence[Row], ids: Mapping[str, int], path: Path) -> N
 
 
 def _sample(
-    row: Row, path: Path, ids: Mapping[str, int], listed: tuple[ClassName, ...] | None, notes: Notes
+    row: Row,
+    places: tuple[Path, Path],
+    ids: Mapping[str, int],
+    listed: tuple[ClassName, ...] | None,
+    notes: Notes,
 ) -> Sample:
     label = ids[row.label] if row.label else None
     labels = tuple(sorted(ids[name] for name in row.names))
-    regions: tuple[Region, ...] = ()
-    if row.mask:
-        mask = path.parent / row.mask
-        if not mask.is_file():
-            notes.count("Masks that are not there, their images kept without foreground", row.mask)
-            return Sample(row.path, labels, label, (), row.split, row.metadata)
-        if listed and not row.labels:
-            labels = tuple(sorted({*labels, *read_labels(mask, len(listed), notes)}))
-        regions = class_regions(mask, labels) if listed else _whole_mask(mask, label, labels)
-    return Sample(row.path, labels, label, regions, row.split, row.metadata)
+    sample = Sample(row.path, labels, label, (), row.split, row.metadata)
+    if not row.mask:
+        return sample
+    mask = _locate(row.mask, places)
+    if mask is None:
+        notes.count("Masks whose paths lead out of the folder, not opened", f"line {row.line}, {row.mask}")
+        return replace(sample, unclear="the path of its mask leads out of the folder")
+    if not mask.is_file():
+        notes.count("Masks that are not there, their images kept without foreground", row.mask)
+        return replace(sample, unclear=f"its mask {row.mask} is not there")
+    if not listed:
+        return replace(sample, regions=_whole_mask(mask, label, labels))
+    if row.labels:
+        return annotate(sample, mask, labels)
+    shown = read_labels(mask, len(listed), notes)
+    return annotate(sample, mask, None if shown is None else sorted({*labels, *shown}))
+
+
+def _locate(mask: str, places: tuple[Path, Path]) -> Path | None:
+    """The file that a line names from the manifest's folder; None for one neither below it nor the root.
+
+    Only what is written counts: a link that lies in the folder is the user's own.
+    """
+    path = os.path.normpath(places[0].absolute() / mask)
+    is_inside = any(Path(path).is_relative_to(os.path.normpath(place.absolute())) for place in places)
+    return Path(path) if is_inside else None
 
 
 def _whole_mask(mask: Path, label: int | None, labels: Sequence[int]) -> tuple[Region, ...]:

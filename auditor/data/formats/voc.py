@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from auditor.data.class_names import number, sort_classes
 from auditor.data.files import Source, pair, share_stems, split_of
+from auditor.data.formats.segments import CLIPPED_BOX, Box, clip_box, is_number
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import Dataset, Region, Sample
 
-Box = tuple[float, float, float, float]
-
 
 class Objects(NamedTuple):
-    """The named boxes of one image and the (width, height) that they were drawn on."""
+    """The objects of one image: the (width, height) that they were drawn on, their classes, the named boxes.
+
+    `unclear` says what of them cannot be read; the class of an object whose box is broken is kept.
+    """
 
     size: tuple[int, int] | None
+    names: frozenset[str]
     boxes: tuple[tuple[str, Box], ...]
-
-    @property
-    def names(self) -> set[str]:
-        """The classes of the boxes."""
-        return {name for name, _ in self.boxes}
+    unclear: str | None
 
 
 def matches(source: Source) -> bool:
@@ -47,11 +46,14 @@ def _sample(path: str, objects: Objects | None, ids: dict[str, int]) -> Sample:
     if objects is None:
         return Sample(path, split=split_of(path))
     labels = tuple(sorted(ids[name] for name in objects.names))
-    return Sample(path, labels, regions=to_regions(objects, ids), split=split_of(path))
+    regions = to_regions(objects, ids)
+    return Sample(path, labels, regions=regions, split=split_of(path), unclear=objects.unclear)
 
 
-def to_regions(objects: Objects, ids: dict[str, int]) -> tuple[Region, ...]:
-    """The boxes as regions of numbered classes."""
+def to_regions(objects: Objects, ids: Mapping[str, int]) -> tuple[Region, ...]:
+    """The boxes as regions of numbered classes; none where one of them is lost."""
+    if objects.unclear:
+        return ()
     return tuple(Region(ids[name], box=box, size=objects.size) for name, box in objects.boxes)
 
 
@@ -85,25 +87,47 @@ def parse_objects(path: Path, notes: Notes) -> Objects:
         top = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         raise DatasetError(f"{path} is no readable XML: {error}") from error
-    boxes: list[tuple[str, Box]] = []
+    size, names, boxes, unclear = _size(top.find("size")), set(), [], None
     for item in top.iter("object"):
-        name, box = (item.findtext("name") or "").strip(), _box(item.find("bndbox"))
-        if name and box:
-            boxes.append((name, box))
-        else:
-            notes.count("Objects dropped because their name or box is missing, empty or malformed", path)
-    return Objects(_size(top.find("size")), tuple(boxes))
+        name = (item.findtext("name") or "").strip()
+        names.add(name)
+        try:
+            boxes.append((_check_name(name), _read_box(item.find("bndbox"), size, path, notes)))
+        except ValueError as error:
+            notes.count(f"Objects dropped, {error}", path)
+            unclear = unclear or f"an object of {path.name} cannot be used: {error}"
+    if boxes and size is None:
+        notes.count("XML files that do not give their image's size, so that boxes were not checked", path)
+    return Objects(size, frozenset(names - {""}), tuple(boxes), unclear)
 
 
-def _box(item: ElementTree.Element | None) -> Box | None:
-    if item is None:
-        return None
+def _check_name(name: str) -> str:
+    if not name:
+        raise ValueError("one has no name")
+    return name
+
+
+def _read_box(
+    item: ElementTree.Element | None, size: tuple[int, int] | None, path: Path, notes: Notes
+) -> Box:
+    box = _box(item)
+    if size is None:
+        return box
+    clipped, is_clipped = clip_box(box, *size)
+    if is_clipped:
+        notes.count(CLIPPED_BOX, path)
+    return clipped
+
+
+def _box(item: ElementTree.Element | None) -> Box:
+    edges = [None if item is None else item.findtext(edge) for edge in ("xmin", "ymin", "xmax", "ymax")]
     try:
-        x0, y0, x1, y1 = (float(item.findtext(edge) or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
+        x0, y0, x1, y1 = (float(edge or "") for edge in edges)
     except ValueError:
-        return None
-    is_sound = all(math.isfinite(edge) for edge in (x0, y0, x1, y1)) and x0 < x1 and y0 < y1
-    return (x0, y0, x1, y1) if is_sound else None
+        raise ValueError("a box is missing or malformed") from None
+    if not all(map(is_number, (x0, y0, x1, y1))) or x0 >= x1 or y0 >= y1:
+        raise ValueError("a box is missing or malformed")
+    return x0, y0, x1, y1
 
 
 def _size(item: ElementTree.Element | None) -> tuple[int, int] | None:

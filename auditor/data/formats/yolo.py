@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from auditor.data.class_names import read_class_list, read_text, to_class
 from auditor.data.files import Files, Source, pair, split_of
+from auditor.data.formats.segments import CLIPPED_BOX, CLIPPED_POLYGON, clip_box, leaves
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Region, Sample
@@ -18,6 +19,14 @@ from auditor.records import ClassName, Dataset, Region, Sample
 _LISTS = ("classes.txt", "obj.names")
 _YAML = (".yaml", ".yml")
 _MAX_NUMBERED = 100_000  # classes without names; above it a number is a mistake
+
+
+class Labelled(NamedTuple):
+    """A label file: the classes that it names, its regions, and what of it cannot be read."""
+
+    labels: frozenset[int] = frozenset()
+    regions: tuple[Region, ...] = ()
+    unclear: str | None = None
 
 
 def matches(source: Source) -> bool:
@@ -45,26 +54,28 @@ def read(source: Source, notes: Notes) -> Dataset:
     """Samples with the regions of their label file; an image without one has no objects, as YOLO takes it."""
     place = _place(source)
     names = read_names(place.root, source.files.root)
+    has_keypoints = any(_has_keypoints(path) for path in _yaml_files(place.root, source.files.root))
     paired = pair(source.files.images, _label_files(place, source.annotations is not None), notes)
     if not paired:
         raise DatasetError(f"no label file in {place.root} has the name of an image in {source.files.root}")
-    regions = {
-        image: _read_labels(place.root / text, len(names) if names else None, notes)
+    labelled = {
+        image: _read_labels(place.root / text, len(names) if names else None, has_keypoints, notes)
         for image, text in paired.items()
     }
-    classes = names or _numbered(regions.values(), notes)
-    samples = tuple(_sample(path, regions.get(path, ())) for path in source.files.images)
+    classes = names or _numbered(labelled.values(), notes)
+    samples = tuple(_sample(path, labelled.get(path, Labelled())) for path in source.files.images)
     return Dataset(source.files.root, "yolo", classes, samples)
 
 
-def _sample(path: str, regions: tuple[Region, ...]) -> Sample:
-    labels = tuple(sorted({region.label for region in regions}))
-    return Sample(path, labels, regions=regions, split=split_of(path))
+def _sample(path: str, labelled: Labelled) -> Sample:
+    regions = () if labelled.unclear else labelled.regions
+    labels = tuple(sorted(labelled.labels))
+    return Sample(path, labels, regions=regions, split=split_of(path), unclear=labelled.unclear)
 
 
-def _numbered(labelled: Iterable[tuple[Region, ...]], notes: Notes) -> tuple[ClassName, ...]:
+def _numbered(labelled: Iterable[Labelled], notes: Notes) -> tuple[ClassName, ...]:
     notes.say("No class names in a data.yaml or classes.txt: classes are called by their number.")
-    highest = max((region.label for regions in labelled for region in regions), default=-1)
+    highest = max((label for each in labelled for label in each.labels), default=-1)
     if highest >= _MAX_NUMBERED:
         raise DatasetError(
             f"a label file names class {highest}; list the classes in a data.yaml or classes.txt"
@@ -74,13 +85,31 @@ def _numbered(labelled: Iterable[tuple[Region, ...]], notes: Notes) -> tuple[Cla
 
 def read_names(*folders: Path) -> tuple[ClassName, ...]:
     """The classes of the first data.yaml, classes.txt or obj.names in these folders, else none."""
-    for folder in (place for given in folders for place in _with_parent(given.resolve())):
-        for path in sorted(folder.iterdir()):
-            if path.name in _LISTS and path.is_file():
-                return read_class_list(path)
-            if path.suffix in _YAML and path.is_file() and (classes := _read_yaml(path)):
-                return classes
+    for path in _beside(*folders):
+        if path.name in _LISTS:
+            return read_class_list(path)
+        if path.suffix in _YAML and (classes := _read_yaml(path)):
+            return classes
     return ()
+
+
+def _beside(*folders: Path) -> Iterable[Path]:
+    places = (place for given in folders for place in _with_parent(given.resolve()))
+    return (path for folder in places for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def _yaml_files(*folders: Path) -> list[Path]:
+    return [path for path in _beside(*folders) if path.suffix in _YAML]
+
+
+def _has_keypoints(path: Path) -> bool:
+    """Whether a data.yaml is of poses: then what follows a box are points, which make no polygon."""
+    try:
+        text = read_text(path)
+        content = yaml.safe_load(text) if "kpt_shape" in text else None
+    except (DatasetError, yaml.YAMLError, RecursionError):  # somebody else's, as in `parse_names`
+        return False
+    return isinstance(content, dict) and "kpt_shape" in content
 
 
 def _with_parent(folder: Path) -> tuple[Path, ...]:
@@ -149,42 +178,58 @@ def _check_names(names: list[Any]) -> None:
             raise ValueError(f"calls classes {first[name]} and {number} {name!r}; give each its own name")
 
 
-def _read_labels(path: Path, classes: int | None, notes: Notes) -> tuple[Region, ...]:
+def _read_labels(path: Path, classes: int | None, has_keypoints: bool, notes: Notes) -> Labelled:
     try:
         lines = read_text(path).splitlines()
     except DatasetError as error:
         notes.count("Label files that cannot be read, left out", error)
-        return ()
-    regions = []
+        return Labelled(unclear=f"{path.name} cannot be read")
+    labels, regions, unclear = set(), [], None
     for line in filter(str.strip, lines):
         try:
-            regions.append(parse_line(line, classes))
+            name, *words = line.split()
+            label = _check_label(name, classes)
+            labels.add(label)
+            regions.append(_clip(parse_region(label, words[:4] if has_keypoints else words), path, notes))
         except ValueError as error:
             notes.count(f"Label lines dropped, {error}", path)
-    return tuple(regions)
+            unclear = unclear or f"a line of {path.name} cannot be used: {error}"
+    return Labelled(frozenset(labels), tuple(regions), unclear)
 
 
-def parse_line(line: str, classes: int | None) -> Region:
-    """`class cx cy w h` or `class x1 y1 x2 y2 ...`, in shares of the sides; ValueError when neither."""
-    label, numbers = _parse_numbers(line)
+def _check_label(name: str, classes: int | None) -> int:
+    try:
+        label = int(name)
+    except ValueError:
+        raise ValueError("a word is no number") from None
     if label < 0 or (classes is not None and label >= classes):
         raise ValueError("a class is not listed")
+    return label
+
+
+def _clip(region: Region, path: Path, notes: Notes) -> Region:
+    if region.polygons is not None and leaves(region.polygons, 1, 1):
+        notes.count(CLIPPED_POLYGON, path)
+    if region.box is None:
+        return region
+    box, is_clipped = clip_box(region.box, 1, 1)
+    if is_clipped:
+        notes.count(CLIPPED_BOX, path)
+    return Region(region.label, box=box, is_relative=True)
+
+
+def parse_region(label: int, words: Sequence[str]) -> Region:
+    """`cx cy w h` or `x1 y1 x2 y2 ...`, in shares of the sides; ValueError when neither."""
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise ValueError("a word is no number") from None
     if not all(math.isfinite(share) and -1 <= share <= 2 for share in numbers):
         raise ValueError("a coordinate is not a share of the image")
     if len(numbers) == 4:
         x, y, width, height = numbers
-        if width <= 0 or height <= 0:
-            raise ValueError("a box is empty")
         box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         return Region(label, box=box, is_relative=True)
     if len(numbers) < 6 or len(numbers) % 2:
         raise ValueError("neither a box nor a polygon")
     return Region(label, polygons=(tuple(numbers),), is_relative=True)
-
-
-def _parse_numbers(line: str) -> tuple[int, list[float]]:
-    name, *rest = line.split()
-    try:
-        return int(name), [float(word) for word in rest]
-    except ValueError:
-        raise ValueError("a word is no number") from None
