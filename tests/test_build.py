@@ -146,7 +146,9 @@ def test_new_images_are_added_and_vanished_ones_marked(dataset: Path, ask: Calla
 
 def test_a_broken_image_is_recorded_and_the_run_goes_on(dataset: Path, audit: Callable[..., str]) -> None:
     (dataset / "images" / "cat" / "00.png").write_bytes(b"not an image")
-    said = audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
+    said = audit(
+        "index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i", "--max-bad", "1"
+    )
     assert "6 images listed = 5 indexed + 1 broken" in said
     with Index.open(Path("indexes/i")) as index:
         rows = index.query("SELECT path, status, error FROM images WHERE status <> 'ok'")

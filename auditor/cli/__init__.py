@@ -22,7 +22,7 @@ def main() -> None:
         app()
     except AuditError as error:
         print(f"audit: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except Stopped:
         print("audit: stopped; what was finished is kept, run the same command to go on", file=sys.stderr)
         sys.exit(130)

@@ -81,12 +81,17 @@ def index(
     ] = "float32",
     batch: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read images.")] = 2,
+    max_bad: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of images that cannot be read; above it, exit 3."),
+    ] = 0.01,
     json: AsJson = False,
 ) -> None:
     """Index a folder of images: features and class scores of every cell. Run again to continue.
 
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
+    from auditor.indexing.bad import check_bad
     from auditor.indexing.request import Request
     from auditor.indexing.start import build_index
 
@@ -101,7 +106,9 @@ def index(
     with Bar(quiet=json) as bar:
         summary = build_index(request, bar, path=INDEXES / name if name else None, folder=INDEXES)
     view = view_indexes((summary,))
-    show((summary,), as_json=json, view=replace(view, notes=(*view.notes, *_arithmetic(summary))))
+    notes = (*view.notes, *_arithmetic(summary), *_bad(summary))
+    show((summary,), as_json=json, view=replace(view, notes=notes))
+    check_bad(summary, max_bad)
 
 
 def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
@@ -121,6 +128,22 @@ def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
     notes = [f"{plural(summary.images + summary.removed, 'image')} listed = {counted}"]
     if summary.empty_cells:
         notes.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
+    return tuple(notes)
+
+
+def _bad(summary: IndexSummary) -> tuple[str, ...]:
+    """The first images that could not be read and why, and how many have an unknown foreground."""
+    from auditor.indexing.bad import SHOWN
+    from auditor.report.text import plural
+
+    notes = [f"{image.code}: {image.error}" for image in summary.bad[:SHOWN]]
+    if len(summary.bad) > SHOWN:
+        notes.append(f"and {len(summary.bad) - SHOWN:,} more images that are broken; --json lists them all")
+    if summary.unclear:
+        notes.append(
+            f"{plural(summary.unclear, 'image')} with an annotation that cannot be used: the foreground is "
+            "unknown, so that no count of foreground or background has them"
+        )
     return tuple(notes)
 
 

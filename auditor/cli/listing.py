@@ -96,11 +96,15 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
 
 def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
     """What the rows leave open."""
+    from auditor.report.text import plural
+
     for each in summaries:
         if each.is_newest:
             yield f"* {each.name} is the newest: commands use it where --index names no other"
         if not each.is_complete:
             yield f"{each.name} is unfinished; run its audit index again to continue it"
+        if each.broken:
+            yield f"{each.name}: {each.broken:,} of {plural(each.images, 'image')} could not be read"
         yield from (f"{each.name}: {caveat}" for caveat in each.caveats)
 
 

@@ -80,7 +80,7 @@ class Content:
         try:
             view = fit(image, preprocess.geometry, _RESAMPLING[preprocess.interpolation])
         except DatasetError as error:
-            raise ImageError("too_large", str(error)) from error
+            raise ImageError("too_large", f"{self.path}: {error}") from error
         return np.asarray(view), image.size
 
 

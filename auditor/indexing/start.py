@@ -8,6 +8,7 @@ from auditor.data.class_names import read_class_list
 from auditor.data.files import check_places
 from auditor.data.read import read_dataset
 from auditor.errors import BackboneError
+from auditor.indexing.bad import tell_bad
 from auditor.indexing.request import Request, choose_backbone, default_name
 from auditor.models.catalog import read_header, require_source, resolve
 from auditor.models.names import check_name
@@ -35,7 +36,7 @@ def build_index(
     watch.start(f"loading {name}", 1)
     from auditor.indexing.build import build
 
-    return build(path, request, dataset, watch)
+    return tell_bad(path, build(path, request, dataset, watch))
 
 
 def check_request(request: Request) -> None:

@@ -4,7 +4,7 @@ Records carry facts and what follows from them by arithmetic; drawing, printing 
 Arrays in records are NumPy arrays and are not to be written to.
 """
 
-from auditor.records.answers import BackboneRow, Check, Hit, ImageGrids, IndexSummary, Rate
+from auditor.records.answers import BackboneRow, BadImage, Check, Hit, ImageGrids, IndexSummary, Rate
 from auditor.records.inputs import (
     VARIANTS,
     Certificate,
@@ -27,6 +27,7 @@ __all__ = [
     "SIGNIFICANT",
     "VARIANTS",
     "BackboneRow",
+    "BadImage",
     "Certificate",
     "Check",
     "ClassName",

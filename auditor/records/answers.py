@@ -26,12 +26,22 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class BadImage:
+    """An image that could not be read: `code` is one of `ImageError`'s, `error` a sentence."""
+
+    path: str
+    code: str | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSummary:
     """One row of `audit list`: `images` lie in the dataset, of which `broken` and `filtered` have no cells.
 
     images + removed were listed; images = indexed + broken + filtered. `empty_cells` have features of zeros.
     The counts are None while the index is unfinished, or where it is older than they are; `caveats` are
-    sentences that every answer of the index begins with.
+    sentences that every answer of the index begins with. When an index has just been made, `bad` lists the
+    broken images and `unclear` counts those whose foreground is unknown; else they are empty and None.
 
     `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
@@ -57,6 +67,8 @@ class IndexSummary:
     modified: str = ""
     is_newest: bool = False
     problem: str | None = None
+    bad: tuple[BadImage, ...] = ()
+    unclear: int | None = None
 
     @property
     def indexed(self) -> int | None:
