@@ -78,3 +78,9 @@ class OutputError(AuditError):
 
 class CellError(AuditError):
     """The cell or the image that was named is not in the index."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from auditor.errors import AuditError
+from auditor.errors import AuditError, OutputError
 
 INDEXES = Path("indexes")
 """Where indexes lie that are called by a name, below the working directory."""
@@ -18,13 +19,32 @@ INDEXES = Path("indexes")
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with; whatever carries it may be swept up."""
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_IN_WORDS = {*NO_ROOM, errno.EROFS, errno.EIO}
+"""What DuckDB, FAISS and safetensors tell in words alone."""
+
+
+def disk_error(error: BaseException | None) -> int | None:
+    """The system's number of what a disk refused, also where a library tells it in words; else None."""
+    while error is not None and not isinstance(error, AuditError):
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        for number in _IN_WORDS:
+            if os.strerror(number) in str(error):
+                return number
+        error = error.__cause__
+    return None
+
 
 @contextmanager
-def new_folder(index: Path, target: Path) -> Iterator[Path]:
-    """A temporary folder inside the index that becomes `target` when the block ends well."""
+def new_folder(index: Path, target: Path, needed: int | None = None) -> Iterator[Path]:
+    """A temporary folder inside the index that becomes `target` when the block ends well.
+
+    OutputError, with the bytes that are `needed` where they are known, where it cannot be written.
+    """
     temporary = index / f"{TEMPORARY}{uuid.uuid4().hex}"
-    temporary.mkdir(parents=True)
     try:
+        temporary.mkdir(parents=True)
         yield temporary
         for path in temporary.iterdir():
             flush(path)
@@ -33,16 +53,18 @@ def new_folder(index: Path, target: Path) -> Iterator[Path]:
         temporary.rename(target)
         flush(target.parent)
         flush(index)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _refuse(target, error, needed)
         raise
 
 
 @contextmanager
-def new_file(target: Path) -> Iterator[Path]:
+def new_file(target: Path, needed: int | None = None) -> Iterator[Path]:
     """A temporary path beside `target` that replaces it when the block ends well.
 
-    The folder is made where it is missing; AuditError where the place cannot be written to.
+    The folder is made where it is missing; OutputError, with the bytes that are `needed` where they are
+    known, where it cannot be written.
     """
     temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{target.name[-64:]}")
     try:
@@ -51,18 +73,33 @@ def new_file(target: Path) -> Iterator[Path]:
         flush(temporary)
         temporary.replace(target)
         flush(target.parent)
-    except OSError as error:
-        raise AuditError(
-            f"cannot write {target}: {error.strerror or error}; name another place for it"
-        ) from error
-    finally:
-        if temporary.parent.is_dir():
+    except BaseException as error:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _refuse(target, error, needed)
+        raise
+
+
+def _refuse(target: Path, error: BaseException, needed: int | None) -> None:
+    """OutputError where it was the disk that ended the writing of `target`."""
+    number = disk_error(error)
+    if number is None:
+        return
+    fix = "name another place for it"
+    if number in NO_ROOM:
+        wanted = "" if needed is None else f"{needed:,} bytes are needed, "
+        fix = f"{wanted}{_free(target):,} are free; make room or {fix}"
+    raise OutputError(f"cannot write {target}: {os.strerror(number)}; {fix}") from error
+
+
+def _free(path: Path) -> int:
+    """Bytes that the disk of a path has left, whether the path is there or not."""
+    return shutil.disk_usage(next(each for each in path.absolute().parents if each.is_dir())).free
 
 
 def write_bytes(target: Path, content: bytes) -> None:
     """Write a file whole, or leave what was there."""
-    with new_file(target) as temporary:
+    with new_file(target, len(content)) as temporary:
         temporary.write_bytes(content)
 
 

@@ -85,8 +85,11 @@ def check_cell(row: int, col: int, grid: tuple[int, int]) -> None:
 
 
 def parse_cell(text: str) -> tuple[str, int, int]:
-    """`path:row,col` as path, row and column; the path may itself hold colons. CellError for other text."""
-    match = re.fullmatch(r"(.+):(\d+),(\d+)", text)
+    """`path:row,col` as path, row and column; CellError for other text.
+
+    The path may hold any character, colons and line breaks included.
+    """
+    match = re.fullmatch(r"(.+):(\d+),(\d+)", text, re.DOTALL)
     if match is None:
         raise CellError(f"{text!r} names no cell; write it as image.jpg:row,col, for example img.jpg:3,4")
     return match[1], int(match[2]), int(match[3])

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from typing import Any
 
-from auditor.errors import AuditError
-
-
-class Stopped(BaseException):
-    """Ctrl-C; not KeyboardInterrupt, which the command-line library keeps to itself."""
+from auditor.terminal.endings import run
 
 
 def main() -> None:
-    """Run `audit`: exit 1 on an error of audit's own, 2 on wrong usage, 130 when interrupted."""
+    """Run `audit`; how it ends, and with which exit code, is told in `auditor.terminal.endings`."""
+    run(_start)
+
+
+def _start() -> Any:
     from auditor.cli.app import app
 
-    signal.signal(signal.SIGINT, _stop)
-    try:
-        app()
-    except AuditError as error:
-        print(f"audit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Stopped:
-        print("audit: stopped; what was finished is kept, run the same command to go on", file=sys.stderr)
-        sys.exit(130)
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise Stopped
+    return app(standalone_mode=False, prog_name="audit")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -11,6 +11,8 @@ import typer
 from auditor import __version__
 from auditor.cli import housekeeping, indexing, listing, report, synthetic
 from auditor.questions import PANELS, QUESTIONS, Question, all_questions
+from auditor.terminal.endings import DEBUG
+from auditor.terminal.lines import say, warn
 
 app = typer.Typer(
     name="audit",
@@ -34,9 +36,7 @@ def _add_plug_in(question: Question) -> None:
     try:
         _add_question(question)
     except Exception as error:
-        print(
-            f"audit: the question {question.name} of {question.package} is left out: {error}", file=sys.stderr
-        )
+        warn(f"the question {question.name} of {question.package} is left out: {error}")
 
 
 def _add(panel: str, *commands: Callable[..., None]) -> None:
@@ -64,7 +64,7 @@ _add("Synthetic scenes", synthetic.synth, synthetic.train)
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"audit {__version__}")
+        say(f"audit {__version__}")
         raise typer.Exit
 
 
@@ -73,4 +73,7 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+    debug: Annotated[bool, typer.Option("--debug", help="Where an error came from, in full.")] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG] = "1"

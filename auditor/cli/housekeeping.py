@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from auditor.terminal.lines import confirm, say
 from auditor.terminal.options import index_path
-from auditor.terminal.show import say
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An index by name or path.", show_default=False)]
 
@@ -20,7 +20,7 @@ def remove(
     Example: audit remove photos-dinov2
     """
     from auditor.report.about import describe
-    from auditor.report.text import size, visible
+    from auditor.report.text import size
     from auditor.store.index import summarise
     from auditor.store.manifest import read_manifest
     from auditor.store.removal import remove_index
@@ -29,7 +29,7 @@ def remove(
     summary = summarise(path, read_manifest(path))
     if not yes:
         asked = f"Delete {path} ({describe(summary)}, {size(summary.bytes)})?"
-        typer.confirm(visible(asked), abort=True, err=True)
+        confirm(asked)
     left = remove_index(path)
     say(f"removed: {path}, {size(summary.bytes)}")
     if left:

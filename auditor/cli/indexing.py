@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +12,13 @@ import typer
 from auditor.cli.listing import view_indexes
 from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
+from auditor.terminal.endings import keeping
 from auditor.terminal.options import INDEXES, AsJson, pairs
 from auditor.terminal.progress import Bar
 from auditor.terminal.show import show
 
 if TYPE_CHECKING:
-    from auditor.indexing.request import HeadChoice
+    from auditor.indexing.request import HeadChoice, Request
     from auditor.records import IndexSummary
 
 DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
@@ -103,12 +105,31 @@ def index(
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
         device=device, precision=precision, batch=batch, workers=workers, classes=classes,
     )  # fmt: skip
-    with Bar(quiet=json) as bar:
-        summary = build_index(request, bar, path=INDEXES / name if name else None, folder=INDEXES)
+    path = INDEXES / name if name else None
+    with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):
+        summary = build_index(request, bar, path=path, folder=INDEXES)
     view = view_indexes((summary,))
     notes = (*view.notes, *_arithmetic(summary), *_bad(summary))
     show((summary,), as_json=json, view=replace(view, notes=notes))
     check_bad(summary, max_bad)
+
+
+def _kept(request: Request, path: Path | None) -> str:
+    """What of a stopped run is there for the next one."""
+    from auditor.indexing.request import default_name
+    from auditor.report.text import plural
+    from auditor.store.manifest import read_manifest
+    from auditor.store.shards import staged_names
+
+    images = staged = 0
+    with suppress(AuditError):
+        path = path or INDEXES / default_name(request)
+        images = sum(shard.images for shard in read_manifest(path).shards)
+        staged = len(staged_names(path))
+    if not images and not staged:
+        return "no image was finished yet; run the same command again"
+    extracted = f" and {plural(staged, 'shard')} without scores" if staged else ""
+    return f"{plural(images, 'image')}{extracted} are kept in {path}; run the same command to go on"
 
 
 def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.errors import AuditError
+from auditor.errors import AuditError, IndexDamaged
 from auditor.terminal.options import INDEXES, AsJson, IndexName, TableFile, index_path
 from auditor.terminal.show import show
 
@@ -38,7 +38,7 @@ def check(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Verify every file of an index; exit 1 if something is damaged.
+    """Verify every file of an index; exit 4 if something is damaged.
 
     Example: audit check --index birds-dinov2 --repair
     """
@@ -48,7 +48,7 @@ def check(
     checked = verify(path, repair=repair)
     show(checked, as_json=json, view=view_check(checked), about=_about(path))
     if not checked.is_sound:
-        sys.exit(1)
+        sys.exit(IndexDamaged.exit_code)
 
 
 def _about(path: Path) -> tuple[IndexSummary, ...]:

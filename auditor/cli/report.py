@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from auditor.terminal.lines import say
 from auditor.terminal.options import REPORTS, IndexName, open_index
 from auditor.terminal.progress import Bar
-from auditor.terminal.show import say
 
 
 def report(
@@ -38,7 +38,6 @@ def report(
     from auditor.report.about import describe
     from auditor.report.page import write_page
     from auditor.report.page_parts import Wish
-    from auditor.report.text import visible
 
     wish = Wish(tuple(patch or ()), classes, images)
     with open_index(index) as opened:
@@ -46,5 +45,5 @@ def report(
         with Bar("questions") as bar:
             page = compose(opened, wish, is_live=live, bar=bar)
         write_page(path, page)
-        say(visible(describe(opened.summary())))
+        say(describe(opened.summary()))
     say(f"report: {path}")

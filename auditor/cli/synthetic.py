@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from auditor.terminal.endings import keeping
+from auditor.terminal.lines import say
 from auditor.terminal.options import pairs
 from auditor.terminal.progress import Bar
 
@@ -37,10 +39,10 @@ def synth(
     from auditor.data.synth import class_number, write_scenes
 
     recipe = Recipe(seed, class_number(texture), class_number(marker))
-    with Bar("scenes", images) as bar:
+    with Bar("scenes", images) as bar, keeping(lambda: _kept(out / "recipe.json", "what was written")):
         for done in write_scenes(out, recipe, images, recipe_only=recipe_only):
             bar.at(done)
-    typer.echo(f"{images} scenes in {out}")
+    say(f"{images} scenes in {out}")
 
 
 def train(
@@ -86,7 +88,8 @@ def train(
         arch, head, parse_model_args(pairs(model_arg)), annotations, size, epochs, batch, optimizer, rate,
         weight_decay, seed, str(pick_device(device)), workers, start,
     )  # fmt: skip
-    with Bar("steps", 1) as bar:
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    with Bar("steps", 1) as bar, keeping(lambda: _kept(checkpoint, "the last checkpoint")):
         best = train_classifier(
             dataset,
             out,
@@ -95,7 +98,14 @@ def train(
             on_validation=lambda v: bar.say(_describe(v)),
             say=bar.say,
         )
-    typer.echo(f"{out}: {_describe(best)}")
+    say(f"{out}: {_describe(best)}")
+
+
+def _kept(sign: Path, what: str) -> str:
+    """What of a stopped run is there for the next one, if this file is there."""
+    if sign.exists():
+        return f"{what} is kept; run the same command to go on"
+    return "nothing was written yet; run the same command again"
 
 
 def _describe(found: Validation) -> str:

@@ -61,21 +61,19 @@ def choose_backbone(request: Request) -> str:
         return request.backbone
     if is_synthetic(request.dataset):
         return DEMO
-    raise BackboneError(_suggest(request.dataset))
+    raise BackboneError(*_suggest(request.dataset))
 
 
-def _suggest(root: Path) -> str:
+def _suggest(root: Path) -> tuple[str, ...]:
     rows = (
         f"  --backbone {name:<9} {CATALOG[name].megabytes:>4} MB  {what}" for name, what in _SUGGESTED.items()
     )
-    return "\n".join(
-        (
-            f"which backbone shall look at {root}? The one that ships with audit, {DEMO}, knows 20 drawn "
-            "shapes and is taken only for scenes that audit synth made. Choose by what you want to ask:",
-            *rows,
-            "The sizes are those of the download; `audit models` lists more, and timm/NAME, "
-            "open_clip/NAME:TAG or a file by audit train work too.",
-        )
+    return (
+        f"which backbone shall look at {root}? The one that ships with audit, {DEMO}, knows 20 drawn "
+        "shapes and is taken only for scenes that audit synth made. Choose by what you want to ask:",
+        *rows,
+        "The sizes are those of the download; `audit models` lists more, and timm/NAME, "
+        "open_clip/NAME:TAG or a file by audit train work too.",
     )
 
 

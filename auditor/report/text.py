@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from math import floor, log10
 
 from auditor.records import Certificate, Rate
+from auditor.report.visible import visible as visible
 
 NO_DATA = "–"
-
-# Joiners shape Persian and Indic names and do no harm; every other invisible character can hide or fake text.
-_HARMLESS = {"\u200c", "\u200d"}
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def visible(text: str) -> str:
-    r"""The text with control, escape, bidirectional and undecodable characters written as \x1b or \u202e."""
-    if text.isprintable():
-        return text
-    return "".join(_escaped(char) if _is_invisible(char) else char for char in text)
 
 
 def percent(rate: Rate) -> str:
@@ -131,17 +120,6 @@ def _measurements(certificate: Certificate) -> str:
     if certificate.exact_error is not None:
         found.append(f"of the exact one ({certificate.exact_readout}) {certificate.exact_error:.1e}")
     return f" ({', '.join(found)}, on {plural(certificate.images, 'image')})" if found else ""
-
-
-def _is_invisible(char: str) -> bool:
-    return unicodedata.category(char) in _INVISIBLE and char not in _HARMLESS
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 _VARIANTS = {

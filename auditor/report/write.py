@@ -19,6 +19,7 @@ from auditor.records import IndexSummary
 from auditor.report.about import keys
 from auditor.report.flat import Flat, Value, facts, flatten
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _SQL = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
@@ -39,7 +40,10 @@ def table_of(record: Any) -> tuple[list[str], list[list[Value]]]:
 
 
 def write_table(record: Any, path: Path) -> None:
-    """Write a record's flat table as CSV or Parquet, by the suffix of the path."""
+    """Write a record's flat table as CSV or Parquet, by the suffix of the path.
+
+    In CSV, text that a spreadsheet would execute gets a ' before it; Parquet and JSON hold it as it is.
+    """
     writers = {".csv": _write_csv, ".parquet": _write_parquet}
     if path.suffix.lower() not in writers:
         raise AuditError(f"cannot tell how to write {path}; name it .csv or .parquet")
@@ -77,11 +81,34 @@ def _plain(value: Any) -> Any:
 
 
 def _write_csv(flat: Flat, path: Path) -> None:
+    lines = "".join(_csv_line(row) for row in (flat.names, *flat.rows))
+    write_bytes(path, _storable(lines).encode())
+
+
+def _csv_line(row: Sequence[Value]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(flat.names)
-    writer.writerows(flat.rows)
-    write_bytes(path, _storable(text.getvalue()).encode())
+    csv.writer(text).writerow(map(_inert, row))  # it ends in \r\n, so that a \r in a name is quoted too
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _inert(value: Value) -> Value:
+    """Text that a spreadsheet would take for a formula, with ' before it, as OWASP advises.
+
+    It shows such text as it is and runs nothing; numbers, also those that are text, stay numbers.
+    """
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value)
+        else value
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text == text.strip()
 
 
 def _write_parquet(flat: Flat, path: Path) -> None:

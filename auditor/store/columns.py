@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import duckdb
 import numpy as np
@@ -84,12 +85,17 @@ Columns = Mapping[str, Column]
 """By name: an array (masked where null), a sequence with None, an (n, k) array or a `Ragged` for lists."""
 
 
+OPEN: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
+"""Whoever ends the process interrupts these: DuckDB itself hears of a signal and works on to its answer."""
+
+
 def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     """DuckDB in memory or reading `path`, never fetching extensions from a server."""
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    if path is None:
-        return duckdb.connect(config=settings)
-    return duckdb.connect(str(path), read_only=True, config=settings)
+    database = ":memory:" if path is None else str(path)
+    connection = duckdb.connect(database, read_only=path is not None, config=settings)
+    OPEN.add(connection)
+    return connection
 
 
 def quoted(text: str | Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import rich.box
 from rich.columns import Columns
@@ -11,24 +11,13 @@ from rich.table import Table as Drawn
 from rich.text import Text
 
 from auditor.report.tables import Entry, Table, turn, unstack
-from auditor.report.text import visible
 from auditor.report.views import Letters, View
+from auditor.report.visible import visible
+from auditor.terminal.lines import shown
 
 _NAME_WIDTH = 16  # a name is folded to this many columns before a table is split
 _GAP = 2  # columns between two columns of a table
 _NO_EDGE = 10_000
-
-
-class Output(Console):
-    """Standard output, which may be a pipe that is closed before all is said; then it calls `on_closed`."""
-
-    def __init__(self, on_closed: Callable[[], None]) -> None:
-        super().__init__()
-        self._on_closed = on_closed
-
-    def on_broken_pipe(self) -> None:
-        """What rich does here is exit, whatever the command has left to do."""
-        self._on_closed()
 
 
 def print_view(view: View, console: Console) -> None:
@@ -48,7 +37,7 @@ def print_view(view: View, console: Console) -> None:
 
 def print_line(text: str, console: Console, style: str = "") -> None:
     """One line, which a pipe gets whole."""
-    console.print(_safe(text, style), soft_wrap=not console.is_terminal)
+    console.print(shown(text, style), soft_wrap=not console.is_terminal)
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -66,7 +55,7 @@ def print_table(table: Table, console: Console) -> None:
 
 def _draw_letters(letters: Letters) -> Text:
     drawn = Text(no_wrap=True)
-    drawn.append(visible(letters.title), style="dim")
+    drawn.append(shown(letters.title, "dim"))
     for row, marks in zip(letters.rows, letters.is_marked, strict=True):
         drawn.append("\n")
         for letter, is_marked in zip(row, marks, strict=True):
@@ -75,11 +64,6 @@ def _draw_letters(letters: Letters) -> Text:
 
 
 # ------------------------------------------------------------------------------------- lines and tables
-
-
-def _safe(text: str, style: str = "") -> Text:
-    """Text that is printed as it is: no markup, no escape codes."""
-    return Text(visible(text), style=style)
 
 
 def _room(console: Console) -> int:
@@ -135,7 +119,7 @@ def _draw(table: Table, kept: Sequence[int], room: int) -> Drawn:
     )
     for index, width in zip(kept, widths, strict=True):
         side: JustifyMethod = "right" if table.columns[index].is_number else "left"
-        drawn.add_column(_safe(table.columns[index].name), justify=side, overflow="fold", width=width)
+        drawn.add_column(shown(table.columns[index].name), justify=side, overflow="fold", width=width)
     for row in table.rows:
         drawn.add_row(*(_stack(row[index]) for index in kept))
     return drawn
@@ -143,10 +127,10 @@ def _draw(table: Table, kept: Sequence[int], room: int) -> Drawn:
 
 def _stack(entry: Entry) -> Text:
     """The entry with its small print on a line below."""
-    shown = _safe(entry.text)
+    stacked = shown(entry.text)
     if entry.detail:
-        shown.append("\n").append(visible(entry.detail), style="dim")
-    return shown
+        stacked.append("\n").append(shown(entry.detail, "dim"))
+    return stacked
 
 
 def _lines(entry: Entry) -> tuple[str, str]:

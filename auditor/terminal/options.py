@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from auditor.errors import AuditError
 from auditor.files import INDEXES as INDEXES
+from auditor.terminal.lines import warn
 
 if TYPE_CHECKING:
     from auditor.store import Index
@@ -38,12 +38,8 @@ def index_path(name: str | None) -> Path:
     from auditor.store.listing import newest
 
     if name is None:
-        return newest(INDEXES, _warn)
+        return newest(INDEXES, warn)
     return Path(name) if Path(name, "index.json").exists() else INDEXES / name
-
-
-def _warn(sentence: str) -> None:
-    print(f"audit: {sentence}", file=sys.stderr)
 
 
 def open_index(name: str | None) -> Index:

@@ -18,6 +18,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from auditor.report.visible import visible
+from auditor.terminal.lines import shown
+
 
 class _Speed(ProgressColumn):
     """Things per second."""
@@ -33,14 +36,14 @@ class Bar:
     def __init__(self, stage: str = "", total: int | None = None, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             _Speed(),
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=self._console)
-        self._task = self._progress.add_task(stage, total=total)
+        self._task = self._progress.add_task(visible(stage), total=total)
         self._is_named = bool(stage)
 
     def __enter__(self) -> Self:
@@ -56,12 +59,12 @@ class Bar:
 
     def say(self, text: str) -> None:
         """A sentence above the bar."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(shown(text), soft_wrap=True)
 
     def start(self, stage: str, total: int) -> None:
         """Begin a stage of `total` things."""
         self._progress.start()
-        self._progress.reset(self._task, total=total, description=stage, visible=total > 0)
+        self._progress.reset(self._task, total=total, description=visible(stage), visible=total > 0)
 
     def advance(self, count: int) -> None:
         """So many more are done."""
@@ -69,7 +72,8 @@ class Bar:
 
     def at(self, done: int, total: int | None = None, stage: str | None = None) -> None:
         """So many are done in all."""
-        self._progress.update(self._task, completed=done, total=total, description=stage)
+        described = None if stage is None else visible(stage)
+        self._progress.update(self._task, completed=done, total=total, description=described)
 
 
 class Patience:
@@ -83,7 +87,7 @@ class Patience:
     ) -> None:
         console = console or Console(stderr=True)
         self._is_wanted = console.is_terminal and not quiet
-        self._status = console.status(Text(text))
+        self._status = console.status(shown(text))
         self._timer = Timer(after, self._begin)
         self._timer.daemon = True
         self._lock = Lock()

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from auditor.errors import AuditError
+from auditor.terminal.lines import say
 from auditor.terminal.options import AsJson, IndexName, PictureFile, TableFile, open_index
 from auditor.terminal.progress import Bar, Patience
-from auditor.terminal.show import save_pictures, say, show
+from auditor.terminal.show import save_pictures, show
 
 Command = Callable[..., None]
 Indexes = Annotated[

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.terminal.lines import say, say_json
 from auditor.terminal.options import REPORTS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from auditor.records import IndexSummary
     from auditor.report.views import Picture, View
 
 
 MOST = 1_000_000
 """Bytes of photographs below one another: three of a class in three variants would take 3 MB as they are."""
-
-
-def console() -> Console:
-    """Standard output, as wide as the terminal."""
-    from auditor.terminal.console import Output
-
-    return Output(on_closed=let_go)
-
-
-def let_go() -> None:
-    """Whatever reads standard output has read enough, as `head` does: the rest of it goes nowhere.
-
-    The command goes on to its end, so that nothing that it writes to files is lost, and exits as it would.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def say(text: str) -> None:
-    """A line on standard output, never broken and never obeyed."""
-    console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(
@@ -62,25 +37,20 @@ def show(
     if table is not None:
         write_table(answer, table)
     if as_json:
-        _write(to_json(answer, about) + "\n")
+        say_json(to_json(answer, about))
         return
+    from rich.console import Console
+
     from auditor.report.about import describe
     from auditor.report.views import view_of
     from auditor.terminal.console import print_line, print_view
 
+    console = Console()
     for index in about:
-        print_line(describe(index), console(), "dim")
-    print_view(view or view_of(answer), console())
+        print_line(describe(index), console, "dim")
+    print_view(view or view_of(answer), console)
     if table is not None:
         say(f"table: {table}")
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        let_go()
 
 
 def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> list[Path]:

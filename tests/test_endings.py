@@ -1,0 +1,271 @@
+"""How runs end, in real processes: one sentence and one exit code, whatever disks, files and signals do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from photos import SMALL, write_photo
+
+from auditor.errors import AuditError, TooMuchBadData
+from auditor.store import IndexWriter
+from auditor.store.check import check
+from auditor.store.manifest import read_manifest
+from auditor.terminal.endings import describe
+from indexes import make_index, random_images
+
+MAIN = "from auditor.cli import main; main()"
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n"
+"""No file may become larger than so many bytes: what a full disk does, without one."""
+
+
+def audit(*words: str, code: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code + MAIN, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **more)
+
+
+def sentence(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one sentence of a run that ended with this code."""
+    assert done.returncode == code, (done.returncode, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("audit: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.stderr.rstrip("\n").splitlines()[-1] == lines[0]
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory is one with an index `a`."""
+    monkeypatch.chdir(tmp_path)
+    make_index(tmp_path / "indexes" / "a", random_images(2, 6))
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------- exit codes
+
+
+def test_0_done_and_2_wrong_usage_and_1_error(here: Path) -> None:
+    done = audit("list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "No such option: --nope" in sentence(audit("metrics", "--nope"), 2)
+    assert "`audit index --help`" in sentence(audit("index"), 2)
+    assert "build one with: audit index" in sentence(audit("metrics", "--index", "b"), 1)
+    assert "nothing was done" in audit("remove", "a", input="n\n").stderr
+
+
+def test_3_too_much_bad_data() -> None:
+    assert describe(TooMuchBadData("3 of 4 images are broken")) == (["3 of 4 images are broken"], 3)
+
+
+def test_4_an_index_that_is_damaged(here: Path) -> None:
+    database = here / "indexes" / "a" / "audit.duckdb"
+    database.write_bytes(database.read_bytes()[:-1])
+    assert "another size" in sentence(audit("metrics"), 4)
+    done = audit("check")
+    assert (done.returncode, done.stderr) == (4, "")
+    assert audit("check", "--repair").returncode == 0
+
+
+def test_74_a_place_that_cannot_be_written(here: Path) -> None:
+    (here / "file").write_text("x")
+    done = audit("metrics", "--table", "file/t.csv")
+    assert "cannot write file/t.csv: " in sentence(done, 74)
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            command = [sys.executable, "-c", MAIN, "list"]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert "No space left on device" in sentence(done, 74)
+
+
+def test_75_somebody_else_is_writing(here: Path) -> None:
+    with IndexWriter.resume(here / "indexes" / "a"):
+        assert "another process is writing" in sentence(audit("remove", "a", "--yes"), 75)
+    assert check(here / "indexes" / "a").is_sound
+
+
+# ------------------------------------------------------------------------------------- disks
+
+
+def test_a_full_disk_says_what_is_needed_and_keeps_what_was_there(here: Path) -> None:
+    audit("metrics", "--table", "t.csv")
+    before = Path("t.csv").read_bytes()
+    done = audit("metrics", "--table", "t.csv", code=LIMITED.format(64))
+    assert f"{len(before):,} bytes are needed, " in sentence(done, 74)
+    assert Path("t.csv").read_bytes() == before
+    assert [path.name for path in here.iterdir() if path.name.startswith(".tmp")] == []
+
+
+def test_duckdb_and_the_page_on_a_full_disk(here: Path) -> None:
+    for words in (["metrics", "--table", "t.parquet"], ["report", "--out", "t.html"]):
+        assert "File too large" in sentence(audit(*words, code=LIMITED.format(64)), 74)
+        assert not Path(words[-1]).exists()
+
+
+@pytest.fixture
+def read_only(here: Path) -> Iterator[Path]:
+    """The folder of indexes on a read-only mount: root is stopped by no permission."""
+    folder = here / "indexes"
+    mounted = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], capture_output=True, check=True)
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_read_only_disk(read_only: Path) -> None:
+    assert audit("metrics").returncode == 0
+    for path in range(2):
+        write_photo(Path("photos") / f"{path}.jpg", path)
+    assert "Read-only file system" in sentence(audit("index", "photos", *SMALL), 74)
+    assert "Read-only file system" in sentence(audit("rename", "a", "b"), 74)
+
+
+# ------------------------------------------------------------------------------------- files of others
+
+
+def flip(path: Path, offset: int, count: int = 64) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset : offset + count] = bytes(byte ^ 0xFF for byte in content[offset : offset + count])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("offset", [0, 4096 * 3 + 9, -300_000], ids=["header", "block", "end"])
+def test_a_damaged_database(here: Path, offset: int) -> None:
+    """Of the same size: seen at the latest when a block is read."""
+    flip(here / "indexes" / "a" / "audit.duckdb", offset, 200_000)
+    assert "audit check" in sentence(audit("metrics"), 4)
+
+
+def test_headers_of_arrays(here: Path) -> None:
+    flip(here / "indexes" / "a" / "shards" / "00000" / "features.npy", 0)
+    done = audit("similar", "--patch", f"{random_images(2, 1)[0].path}:0,0")
+    assert done.returncode in (1, 4)
+    sentence(done, done.returncode)
+
+
+NESTED = "[" * 200_000
+
+
+@pytest.mark.parametrize("file", ["nested.safetensors", "nested.json"])
+def test_files_that_are_nested_too_deeply(here: Path, file: str) -> None:
+    write_photo(Path("photos") / "1.jpg", 1)
+    length = len(NESTED).to_bytes(8, "little") if file.endswith("tensors") else b""
+    Path(file).write_bytes(length + NESTED.encode())
+    option = ["--head"] if length else ["--annotations"]
+    said = sentence(audit("index", "photos", *SMALL, *option, file), 1)
+    assert file in said or "nested too deeply" in said
+
+
+def test_debug_shows_the_rest(here: Path) -> None:
+    plain = sentence(audit("metrics", "--index", "b"), 1)
+    for done in (
+        audit("--debug", "metrics", "--index", "b"),
+        audit("metrics", "--index", "b", env={**os.environ, "AUDIT_DEBUG": "1"}),
+    ):
+        assert done.stderr.startswith(plain)
+        assert "Traceback" in done.stderr
+        assert "auditor.errors.IndexMissing" in done.stderr
+
+
+def test_an_error_that_nobody_expected_is_one_sentence() -> None:
+    lines, code = describe(KeyError("thing"))
+    assert (len(lines), code) == (1, 1)
+    assert "KeyError: 'thing'" in lines[0]
+    assert "--debug" in lines[0]
+    assert describe(AuditError("one", "two")) == (["one", "two"], 1)
+    assert str(AuditError("one", "two")) == "one\ntwo"
+
+
+# ------------------------------------------------------------------------------------- signals
+
+ONE_IMAGE_A_SHARD = "import auditor.indexing.build as build; build.SHARD_BYTES = 1\n"
+
+
+def interrupted(
+    folder: Path, words: list[str], code: str, number: int, when: Callable[[], bool]
+) -> subprocess.CompletedProcess[str]:
+    """The command, sent a signal as soon as something holds."""
+    command = [sys.executable, "-c", code + MAIN, *words]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 100
+        while not when():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+        return subprocess.CompletedProcess(command, process.returncode, "", said)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_index_says_what_is_kept_and_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    for photo in range(40):
+        write_photo(tmp_path / "photos" / f"{photo:02d}.jpg", photo)
+    path = tmp_path / "indexes" / "some"
+    words = ["index", "photos", *SMALL, "--name", "some"]
+
+    def has_shards() -> bool:
+        return (path / "index.json").exists() and len(read_manifest(path).shards) > 2
+
+    done = interrupted(tmp_path, words, ONE_IMAGE_A_SHARD, number, has_shards)
+    kept = len(read_manifest(path).shards)
+    assert 2 < kept < 40
+    said = sentence(done, code)
+    assert f"{kept} images are kept in indexes/some; run the same command to go on" in said
+    assert audit(*words, cwd=tmp_path).returncode == 0
+    assert check(path).is_sound
+    assert read_manifest(path).images == 40
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_before_the_first_shard_nothing_is_claimed(tmp_path: Path, number: int, code: int) -> None:
+    write_photo(tmp_path / "photos" / "1.jpg", 1)
+    slow = (
+        "import time, pathlib, auditor.indexing.start as start\n"
+        "def wait(*_, **__): pathlib.Path('waits').touch(); time.sleep(60)\n"
+        "start.read_dataset = wait\n"
+    )
+    words = ["index", "photos", *SMALL]
+    done = interrupted(tmp_path, words, slow, number, (tmp_path / "waits").exists)
+    assert "no image was finished yet; run the same command again" in sentence(done, code)
+
+
+def test_ctrl_c_while_duckdb_works(tmp_path: Path) -> None:
+    code = (
+        "import pathlib\n"
+        "from auditor.terminal.endings import run\n"
+        "from auditor.store.columns import connect\n"
+        "def ask():\n"
+        "    connection = connect()\n"
+        "    pathlib.Path('asks').touch()\n"
+        "    connection.execute('SELECT sum(sqrt(range)) FROM range(100000000000)').fetchall()\n"
+        "run(ask)\n"
+    )
+
+    def asks() -> bool:
+        return (tmp_path / "asks").exists() and not time.sleep(0.5)
+
+    done = interrupted(tmp_path, [], code, signal.SIGINT, asks)
+    assert sentence(done, 130) == "audit: stopped"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["index", "--help"], ["--version"]], ids=" ".join)
+def test_help_into_a_pipe_that_is_closed(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAIN, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
