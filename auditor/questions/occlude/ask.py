@@ -46,14 +46,14 @@ class Panels:
 def read_panels(index: Index, path: str, inpainted: Path | None = None) -> Panels:
     """An indexed image and its inpainting: from a file, or else by OpenCV where that is installed."""
     image = index.image(path)
-    found = index.query("SELECT path, label, fold, foreground FROM images WHERE id = ?", [image])
-    known, label, fold, packed = (_first(column) for column in found.values())
+    found = index.query("SELECT path, label, fold, foreground, hash FROM images WHERE id = ?", [image])
+    known, label, fold, packed, content_hash = (_first(column) for column in found.values())
     if packed is None:
         raise DatasetError(
             f"{known} has no annotated foreground to occlude; index it with boxes or masks: "
             f"audit index {index.manifest.dataset.root} --annotations FILE"
         )
-    loaded = load_annotated(index, known, packed)
+    loaded = load_annotated(index, known, packed, content_hash)
     if loaded.foreground is None or loaded.size is None:
         raise DatasetError(loaded.error or f"{known} cannot be read")
     mask = loaded.foreground.union
