@@ -19,7 +19,7 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, _stop)
     try:
-        app()
+        app(prog_name="audit")  # also as python -m auditor
     except AuditError as error:
         print(f"audit: {error}", file=sys.stderr)
         sys.exit(1)
