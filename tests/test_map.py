@@ -173,6 +173,17 @@ def test_cells_without_content_lie_on_no_map_and_every_stage_is_told(tmp_path: P
     assert placed[0] == placed[1] == 104 - len(found.sampled)
 
 
+def test_a_map_without_annotations_has_clusters(tmp_path: Path) -> None:
+    images = random_images(3, 12)
+    for image in images:
+        image.status, image.present, image.foreground = "ok", None, None
+        image.features[:] = np.eye(image.features.shape[-1])[np.arange(9).reshape(3, 3) % 2]
+    with Index.open(make_index(tmp_path / "index", images)) as index:
+        found = map_(index, sample=60, seed=4)
+    assert found.clusters
+    assert {each.foreground for each in found.clusters} == {Rate(0, 0)}
+
+
 def cluster(number: int, images: int, lift: int, **changes: Any) -> Cluster:
     """Ten cells of so many images, all of one class that is so many times as frequent there."""
     share = ClassShare("cat", Rate(images, images), None, Rate(0, images * (lift - 1)), 0.001, 0.001)
