@@ -80,7 +80,8 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _few_colours(image: Image.Image) -> Image.Image:
-    return image.quantize(256, Image.Quantize.FASTOCTREE)
+    palette = image.quantize(256, Image.Quantize.FASTOCTREE)
+    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)  # else skies get bands
 
 
 def figure(image: Image.Image, caption: str, alt: str) -> Figure:

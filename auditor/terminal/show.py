@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from auditor.report.views import Picture, View
 
 
-MOST = 1_000_000
-"""Bytes of photographs below one another: three of a class in three variants would take 3 MB as they are."""
+MOST = 2_000_000
+"""Bytes of a picture: a sheet of photographs would take 3 MB as it is."""
+STACKED = 1_000_000
+"""Bytes of photographs below one another: three of a class in three variants."""
 
 
 def console() -> Console:
@@ -87,17 +89,19 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     """Write pictures as PNG, those of one name below one another, and return where they are.
 
     They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
-    and further names of one answer beside it, with their last word added. Several below one another are held
-    below `MOST` bytes.
+    and further names of one answer beside it, with their last word added. A picture is held below `MOST`
+    bytes, several below one another below `STACKED`, but for what `is_exact`.
     """
     from auditor.draw.grids import save, stack
 
     paths = []
-    for count, (words, group) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
+    for count, (words, named) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
+        group = list(named)
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = [picture.drawn() for picture in group]
-        save(stack(drawn), path, MOST if len(drawn) > 1 else None)
+        most = STACKED if len(group) > 1 else MOST
+        drawn = stack([picture.drawn() for picture in group])
+        save(drawn, path, None if any(picture.is_exact for picture in group) else most)
         paths.append(path)
     return paths
 
