@@ -17,6 +17,7 @@ from auditor.questions.match.record import Match, Pair
 from auditor.questions.metrics.record import Metrics
 from auditor.questions.similar.record import Similar
 from auditor.records import VARIANTS, BackboneRow, Certificate, Check, Hit, IndexSummary, Rate
+from auditor.report.tables import Column, Entry, Table
 from auditor.report.views import View, view_of
 from auditor.terminal.console import print_line, print_view
 from auditor.terminal.progress import Patience
@@ -290,3 +291,15 @@ def test_flags_are_shown_without_a_value(words, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert not any("bool" in line for line in lines)
     assert any(re.search(r"--help +-h +Show this", line) for line in lines)
+
+
+def test_a_long_table_shows_its_ends_and_says_where_the_rest_is():
+    columns = (Column("Class", is_number=False),)
+    rows = tuple((Entry(f"class-{number}"),) for number in range(50))
+    text = io.StringIO()
+    table = Table("Classes", columns, rows, ("A note.",), ends=(20, 10))
+    print_view(View("Classes", (table,)), Console(file=text, width=80))
+    shown_rows = re.findall(r"class-(\d+)", text.getvalue())
+    assert shown_rows == [str(number) for number in (*range(20), *range(40, 50))]
+    assert "all 50 rows: --json" in text.getvalue()
+    assert text.getvalue().count("A note.") == 1

@@ -11,7 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from auditor.report.tables import Entry, Table, turn, unstack
+from auditor.report.tables import Entry, Table, split, turn, unstack
 from auditor.report.text import visible
 from auditor.report.views import Letters, View
 
@@ -45,7 +45,12 @@ def print_view(view: View, console: Console) -> None:
     elif not view.tables:
         print_line(view.heading, console, "bold")
     for table in view.tables:
-        print_table(table, console)
+        parts = split(table)
+        for part in parts:
+            print_table(part, console)
+        if parts != (table,):
+            print_line(f"all {len(table.rows):,} rows: --json", console)
+            console.print()
     for note in () if view.letters else view.notes:
         print_line(note, console)
 
