@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from auditor.draw.charts import as_written, new_figure, picture, points
 from auditor.draw.colours import Bright, colour_of
-from auditor.draw.grids import draw_grid, draw_variants, figure, save
+from auditor.draw.grids import draw_grid, draw_variants, figure, name_image, save
 from auditor.draw.layers import short_percent
 from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_path, wrap, write_fitted
 from auditor.questions.attack.draw import draw_attack
@@ -20,7 +20,7 @@ from auditor.questions.similar.draw import draw_similar
 from auditor.questions.similar.record import Similar
 from auditor.records import VARIANTS, Hit, ImageGrids
 from auditor.report.views import Picture
-from auditor.terminal import show
+from auditor.terminal.show import save_pictures
 
 BLACK = Image.new("RGB", (224, 224))
 NAMES = {0: "tabby, tabby cat", 1: "", 2: "三つ指 🙂 \x1b[31m", 3: "three-toed sloth " * 9, 4: "y" * 300}
@@ -93,11 +93,10 @@ def test_a_picture_is_held_below_so_many_bytes(tmp_path):
         assert (read.mode, read.size) == ("RGB", (980, 980))  # what fits is written as it is
 
 
-def test_what_is_exact_is_written_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(show, "MOST", 20_000)
+def test_what_is_exact_is_written_as_it_is(tmp_path):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
-    pictures = Picture(("a",), noise, "a"), Picture(("b",), noise, "b", is_exact=True)
-    reduced, exact = show.save_pictures(pictures, "val", tmp_path / "a.png")
+    pictures = Picture(("a",), noise, "a", most=20_000), Picture(("b",), noise, "b", most=None)
+    reduced, exact = save_pictures(pictures, "val", tmp_path / "a.png")
     assert reduced.stat().st_size <= 20_000 < exact.stat().st_size
     with Image.open(exact) as read:
         np.testing.assert_array_equal(read, noise)
@@ -153,6 +152,14 @@ def test_variants_stand_side_by_side_in_their_order():
         strength = tint(one, index, 0, 0)
         expected = [level * (1 - strength) + c * strength for c in colour_of(label)]
         assert np.allclose(pixel(drawn, index * (panel + 24) + 14, 52 + 14), expected, atol=1.5)
+
+
+def test_a_drawing_can_name_its_image_above_it():
+    drawn = Image.new("RGB", (300, 100))
+    named = np.asarray(name_image(drawn, "a/b.jpg"), int)
+    assert named.shape == (144, 300, 3)
+    assert named[:44].min() < 160  # letters
+    assert not named[44:].any()
 
 
 def test_colours_are_stable_and_neighbours_differ():

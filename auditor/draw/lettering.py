@@ -81,7 +81,7 @@ def shorten_path(path: str, font: Font, width: float) -> str:
         return path
 
     def cut(kept: int) -> str:
-        return f"{path[: kept // 3]}…{path[len(path) - (kept - kept // 3) :]}"
+        return f"{path[: kept // 4]}…{path[len(path) - (kept - kept // 4) :]}"
 
     fitting = bisect_right(range(len(path)), width, key=lambda kept: font.getlength(cut(kept)))
     return cut(max(fitting - 1, 0))

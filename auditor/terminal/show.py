@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from auditor.report.views import Picture, View
 
 
-MOST = 2_000_000
-"""Bytes of a picture: a sheet of photographs would take 3 MB as it is."""
-STACKED = 1_000_000
-"""Bytes of photographs below one another: three of a class in three variants."""
-
-
 def console() -> Console:
     """Standard output, as wide as the terminal."""
     from auditor.terminal.console import Output
@@ -89,8 +83,7 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     """Write pictures as PNG, those of one name below one another, and return where they are.
 
     They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
-    and further names of one answer beside it, with their last word added. A picture is held below `MOST`
-    bytes, several below one another below `STACKED`, but for what `is_exact`.
+    and further names of one answer beside it, with their last word added.
     """
     from auditor.draw.grids import save, stack
 
@@ -99,9 +92,7 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
         group = list(named)
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
-        most = STACKED if len(group) > 1 else MOST
-        drawn = stack([picture.drawn() for picture in group])
-        save(drawn, path, None if any(picture.is_exact for picture in group) else most)
+        save(stack([picture.drawn() for picture in group]), path, group[0].most)
         paths.append(path)
     return paths
 
