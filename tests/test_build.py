@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+import re
 import shutil
 import signal
 import time
@@ -148,6 +149,7 @@ def test_a_broken_image_is_recorded_and_the_run_goes_on(dataset: Path, audit: Ca
     (dataset / "images" / "cat" / "00.png").write_bytes(b"not an image")
     said = audit("index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i")
     assert "6 images listed = 5 indexed + 1 broken" in said
+    assert re.search(r"^broken: .*00.png is no image", said, re.MULTILINE)
     with Index.open(Path("indexes/i")) as index:
         rows = index.query("SELECT path, status, error FROM images WHERE status <> 'ok'")
         assert rows["path"].tolist() == ["cat/00.png"]

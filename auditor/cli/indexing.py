@@ -119,9 +119,24 @@ def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:
     shown = {what: number for what, number in parts.items() if number or what == "indexed"}
     counted = " + ".join(f"{number:,} {what}" for what, number in shown.items())
     notes = [f"{plural(summary.images + summary.removed, 'image')} listed = {counted}"]
+    notes += _broken(summary) if summary.broken else []
     if summary.empty_cells:
         notes.append(tell_empty(summary.empty_cells, summary.images_with_empty_cells or 0))
     return tuple(notes)
+
+
+def _broken(summary: IndexSummary) -> list[str]:
+    """Why the first images that cannot be read are broken."""
+    from auditor.store.index import Index
+
+    with Index.open(INDEXES / summary.name) as index:
+        errors = index.query(
+            "SELECT path, error FROM images WHERE status = 'broken' AND NOT is_removed ORDER BY path LIMIT 3"
+        )
+    return [
+        f"broken: {path if error is None else error}"
+        for path, error in zip(*(column.tolist() for column in errors.values()), strict=True)
+    ]
 
 
 def _triple(text: str | None) -> tuple[float, float, float] | None:
