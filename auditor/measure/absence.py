@@ -22,7 +22,7 @@ def explain_absence(index: Index) -> str | None:
     images, annotated, labelled, both = (int(found[name][0]) for name in found)
     root = index.manifest.dataset.root
     if not images:
-        return f"{index.name} has no image that could be read; see: audit check"
+        return f"{index.name} has no image that could be read; see: audit check --index {index.name}"
     if not annotated:
         return (
             f"nothing is annotated in {index.name}: this needs boxes or masks; index it with them: "

@@ -66,7 +66,7 @@ def draw_fills(table: FillTable) -> Image.Image:
     _draw_legends(figure, table)
     if left := len(table.labels) - min(len(labels), _CLASSES):
         more = f"and {plural(left, 'class', 'classes')} more in the table"
-        _write(axes, (_MARGIN - _LEFT, lines + 0.5), more, 16, Faint)
+        _write(axes, (_MARGIN - _LEFT, lines + 0.5), more, 14, Faint)
     return picture(figure)
 
 
