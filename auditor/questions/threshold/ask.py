@@ -30,12 +30,14 @@ PARTS = 5  # one part of the images gives the prototypes, the others are evaluat
 
 Ids = NDArray[np.int64]
 Values = NDArray[np.float32]
-Space = Callable[[Index], Callable[[int], Values]]
-"""For an index, the vectors (H * W, D) of an image's cells."""
+Space = Callable[[Index, Ids], Iterator[Values]]
+"""The vectors (H * W, D) of the cells of one image after another."""
 
 SPACES: Mapping[CellScore, Space] = {
-    "feature_fg": lambda index: lambda image: index.features(image).reshape(-1, index.manifest.dim),
-    "logit_fg": lambda index: require_scores(index).cells,
+    "feature_fg": lambda index, images: (
+        index.features(int(image)).reshape(-1, index.manifest.dim) for image in images
+    ),
+    "logit_fg": lambda index, images: require_scores(index).each(images),
 }
 
 FOREGROUND = (
@@ -194,40 +196,41 @@ def _score_cells(
     notes = []
     for score, space in SPACES.items():
         try:
-            prototypes = _learn(space(division.calibration), learnt, len(index.manifest.classes))
+            prototypes = _learn(division.calibration, space, learnt)
             watch.start(f"comparing images with the prototypes of {score}", len(division.evaluated))
-            scores[score] = _compare(index, space(index), prototypes, shown, watch)
+            scores[score] = _compare(index, space, prototypes, shown, watch)
         except BackboneError as error:
             notes.append(f"no curve of {score}: {error}")
     return scores, tuple(notes)
 
 
-def _learn(vectors: Callable[[int], Values], learnt: Counts, classes: int) -> Values:
+def _learn(index: Index, space: Space, learnt: Counts) -> Values:
     """Prototypes (K, D) of unit length, zeros for a class without a correct foreground cell."""
-    sums: dict[int, Values] = {}
     images, cells, labels = (learnt[name][learnt["hit"]] for name in ("image", "cell", "top1"))
-    for image in np.unique(images):
-        units = _unit(vectors(int(image)))
-        own = images == image
-        for cell, label in zip(cells[own].tolist(), labels[own].tolist(), strict=True):
-            sums[label] = sums.get(label, 0) + units[cell]
-    prototypes = np.zeros((classes, len(next(iter(sums.values())))), np.float32)
-    for label, total in sums.items():
-        prototypes[label] = total
-    return _unit(prototypes)
+    sums: Values | None = None
+    for rows, vectors in _by_image(index, space, images):
+        if sums is None:
+            sums = np.zeros((len(index.manifest.classes), vectors.shape[1]), np.float32)
+        np.add.at(sums, labels[rows], _unit(vectors)[cells[rows]])
+    assert sums is not None  # whoever asks has seen that some cell is hit
+    return _unit(sums)
 
 
-def _compare(
-    index: Index, vectors: Callable[[int], Values], prototypes: Values, shown: Counts, watch: Watch
-) -> Values:
+def _compare(index: Index, space: Space, prototypes: Values, shown: Counts, watch: Watch) -> Values:
     """Cosines of every evaluated cell with the prototype of its class; 0 where that has none."""
-    found = np.zeros(len(shown["image"]), np.float32)
-    ends = np.flatnonzero(np.diff(shown["image"])) + 1
-    for rows in np.split(np.arange(len(found)), ends):
-        units = _unit(vectors(int(shown["image"][rows[0]])))
-        found[rows] = (units * prototypes[shown["top1"][rows]]).sum(axis=1)
+    cosines = np.zeros(len(shown["image"]), np.float32)
+    for rows, vectors in _by_image(index, space, shown["image"]):
+        cosines[rows] = (_unit(vectors) * prototypes[shown["top1"][rows]]).sum(axis=1)
         watch.advance(1)
-    return _table(index, shown, found)
+    return _table(index, shown, cosines)
+
+
+def _by_image(index: Index, space: Space, images: Ids) -> Iterator[tuple[slice, Values]]:
+    """Of rows that are sorted by image those of each, with the vectors of its cells."""
+    ids, firsts = np.unique(images, return_index=True)
+    ends = [*firsts[1:].tolist(), len(images)]
+    for first, end, vectors in zip(firsts.tolist(), ends, space(index, ids), strict=True):
+        yield slice(first, end), vectors
 
 
 def _table(index: Index, shown: Counts, values: NDArray[np.floating]) -> Values:
