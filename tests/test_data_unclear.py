@@ -335,6 +335,14 @@ def test_no_mask_of_a_manifest_leaves_the_folder(tmp_path: Path, path: str) -> N
     assert is_counted(dataset)
 
 
+def test_a_mask_whose_name_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    put(tmp_path, "1.png")
+    write(tmp_path / "manifest.jsonl", {"path": "1.png", "label": "cat", "mask": "m" * 5000})
+    (sample,) = read_dataset(tmp_path).samples
+    assert sample.unclear
+    assert sample.regions == ()
+
+
 def test_masks_of_a_manifest_may_be_named_from_its_own_folder(tmp_path: Path) -> None:
     put(tmp_path, "data/images/1.png", "data/masks/1.png", "notes/masks/1.png")
     for mask in ("../data/masks/1.png", str(tmp_path / "data/masks/1.png"), "masks/1.png"):
