@@ -400,6 +400,20 @@ def test_an_unclear_image_leaves_every_count_of_foreground(
         assert any("1 image whose annotations" in note for note in index.manifest.dataset.notes)
 
 
+def test_where_no_annotation_can_be_used_the_answer_is_not_that_there_is_none(
+    tmp_path: Path, audit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_dataset(tmp_path / "pets")
+    for path in root.glob("boxes/*.xml"):
+        path.write_text(path.read_text().replace("<ymin>15</ymin>", "<ymin>nan</ymin>"))
+    audit("index", root / "images", "-a", root / "boxes", *SMALL, "--head", "probe", "--name", "i")
+    with pytest.raises(
+        DatasetError, match=r"of 6 of 6 images of i is unknown .* cannot be used: a box is missing"
+    ):
+        audit("context")
+
+
 def test_the_foreground_of_a_box_is_what_it_was(tmp_path: Path) -> None:
     """Clipping changes no cell: a crop never shows what lies outside of the image."""
     dataset = write_coco(tmp_path, {"bbox": [-3, 1, 6, 90]})
