@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AUDIT := ../$(BIN)/audit
 
-.PHONY: demo test check docs lock clean
+.PHONY: demo test check bench docs lock clean
 
 demo: $(READY)
 	mkdir -p .demo
@@ -35,6 +35,9 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+bench: $(READY)  # ratios measured side by side; the last ones are in benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/bench.py
 
 docs: $(READY)  # docs/metrics.md, from the records
 	$(BIN)/python docs/generate_metrics.py

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
-import uuid
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,22 @@ INDEXES = Path("indexes")
 """Where indexes lie that are called by a name, below the working directory."""
 
 TEMPORARY = ".tmp-"
-"""What the names of unfinished files and folders begin with; whatever carries it may be swept up."""
+"""What the names of unfinished files and folders begin with; what an ended process left is swept up."""
+
+UNFINISHED = re.compile(
+    re.escape(TEMPORARY) + r"(?P<host>[A-Za-z0-9.-]+)~(?P<pid>[0-9]+)~[0-9a-f]{32}(\..*)?"
+)
+
+
+def temporary_name() -> str:
+    """A new name of something unfinished; it says which process of which machine makes it."""
+    return f"{TEMPORARY}{machine_name()}~{os.getpid()}~{os.urandom(16).hex()}"
+
+
+def machine_name() -> str:
+    """The host's name in letters that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "host"
+
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _IN_WORDS = {*NO_ROOM, errno.EROFS, errno.EIO}
@@ -42,7 +58,7 @@ def new_folder(index: Path, target: Path, needed: int | None = None) -> Iterator
 
     OutputError, with the bytes that are `needed` where they are known, where it cannot be written.
     """
-    temporary = index / f"{TEMPORARY}{uuid.uuid4().hex}"
+    temporary = index / temporary_name()
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -66,7 +82,7 @@ def new_file(target: Path, needed: int | None = None) -> Iterator[Path]:
     The folder is made where it is missing; OutputError, with the bytes that are `needed` where they are
     known, where it cannot be written.
     """
-    temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{target.name[-64:]}")
+    temporary = target.with_name(temporary_name() + target.suffix[-16:])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -112,14 +128,13 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def remove_folder(path: Path) -> None:
-    """Delete a folder under a temporary name, so that a kill half-way leaves nothing that looks whole."""
-    doomed = path.parent.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
-    path.rename(doomed)
-    shutil.rmtree(doomed)
-
-
 def digest(path: Path, algorithm: str = "blake2b") -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def index_word(path: Path) -> str:
+    """What --index and --name call an index: its name below indexes/, else its full path."""
+    full = path.resolve()
+    return full.name if full.parent == INDEXES.resolve() else str(full)

@@ -25,7 +25,8 @@ from auditor.store import (
     HeadFacts,
     IndexWriter,
     Manifest,
-    ShardEntry,
+    Placed,
+    Shard,
     write_shard,
 )
 
@@ -185,10 +186,15 @@ def arrays(images: Sequence[FakeImage]) -> dict[str, NDArray[np.float32]]:
     return {"features": features, "norms": norms, "pooled": (features * norms[..., None]).mean(axis=(1, 2))}
 
 
-def shard(path: Path, name: str, images: Sequence[FakeImage], first: int, head: str = "own") -> ShardEntry:
-    """Write one shard of these images."""
+def shard(
+    writer: IndexWriter, name: str, images: Sequence[FakeImage], first: int, head: str = "own"
+) -> Shard:
+    """Plan one shard of these images, if it is not planned yet, and write it."""
+    if first >= writer.placement.images:
+        writer.place([Placed(name, first, tuple(image.path for image in images))])
     return write_shard(
-        path,
+        writer.path,
+        writer.manifest,
         name,
         **arrays(images),
         images=image_columns(images, first, head),
@@ -209,9 +215,9 @@ def make_index(
     """A complete index of these images, `size` to a shard; its manifest is `described`, if given."""
     with IndexWriter.create(path, described or manifest(grid, head=head)) as writer:
         for first in range(0, len(images), size):
-            writer.add(shard(path, f"{first // size:05d}", images[first : first + size], first, head))
+            shard(writer, f"{first // size:05d}", images[first : first + size], first, head)
         if removed:
-            writer.mark_removed(removed)
+            writer.set_removed(removed)
         writer.finish()
     return path
 

@@ -17,10 +17,12 @@ from photos import SMALL, write_photo
 from auditor.errors import AuditError, TooMuchBadData
 from auditor.store import IndexWriter
 from auditor.store.check import check
-from auditor.store.manifest import read_manifest
+from auditor.store.placement import read_placement
+from auditor.store.shards import shard_names
 from auditor.terminal.endings import describe
 from indexes import make_index, random_images
 
+DATABASE = Path("indexes/a/derived/000001/audit.duckdb")
 MAIN = "from auditor.cli import main; main()"
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n"
 """No file may become larger than so many bytes: what a full disk does, without one."""
@@ -66,9 +68,8 @@ def test_3_too_much_bad_data() -> None:
 
 
 def test_4_an_index_that_is_damaged(here: Path) -> None:
-    database = here / "indexes" / "a" / "audit.duckdb"
-    database.write_bytes(database.read_bytes()[:-1])
-    assert "another size" in sentence(audit("metrics"), 4)
+    DATABASE.write_bytes(DATABASE.read_bytes()[:-1])
+    assert "is missing or damaged" in sentence(audit("metrics"), 4)
     done = audit("check")
     assert (done.returncode, done.stderr) == (4, "")
     assert audit("check", "--repair").returncode == 0
@@ -87,7 +88,7 @@ def test_74_a_place_that_cannot_be_written(here: Path) -> None:
 
 def test_75_somebody_else_is_writing(here: Path) -> None:
     with IndexWriter.resume(here / "indexes" / "a"):
-        assert "another process is writing" in sentence(audit("remove", "a", "--yes"), 75)
+        assert "is writing indexes/a; wait until it is done" in sentence(audit("remove", "a", "--yes"), 75)
     assert check(here / "indexes" / "a").is_sound
 
 
@@ -143,12 +144,12 @@ def flip(path: Path, offset: int, count: int = 64) -> None:
 @pytest.mark.parametrize("offset", [0, 4096 * 3 + 9, -300_000], ids=["header", "block", "end"])
 def test_a_damaged_database(here: Path, offset: int) -> None:
     """Of the same size: seen at the latest when a block is read."""
-    flip(here / "indexes" / "a" / "audit.duckdb", offset, 200_000)
+    flip(DATABASE, offset, 200_000)
     assert "audit check" in sentence(audit("metrics"), 4)
 
 
 def test_headers_of_arrays(here: Path) -> None:
-    flip(here / "indexes" / "a" / "shards" / "00000" / "features.npy", 0)
+    flip(next(Path("indexes/a/shards").glob("*/features.npy")), 0)
     done = audit("similar", "--patch", f"{random_images(2, 1)[0].path}:0,0")
     assert done.returncode in (1, 4)
     sentence(done, done.returncode)
@@ -216,16 +217,16 @@ def test_a_stopped_index_says_what_is_kept_and_goes_on(tmp_path: Path, number: i
     words = ["index", "photos", *SMALL, "--name", "some"]
 
     def has_shards() -> bool:
-        return (path / "index.json").exists() and len(read_manifest(path).shards) > 2
+        return len(shard_names(path)) > 2
 
     done = interrupted(tmp_path, words, ONE_IMAGE_A_SHARD, number, has_shards)
-    kept = len(read_manifest(path).shards)
+    kept = len(shard_names(path))
     assert 2 < kept < 40
     said = sentence(done, code)
     assert f"{kept} images are kept in indexes/some; run the same command to go on" in said
     assert audit(*words, cwd=tmp_path).returncode == 0
     assert check(path).is_sound
-    assert read_manifest(path).images == 40
+    assert read_placement(path).images == 40
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -15,7 +15,7 @@ from conftest import run_audit
 
 from auditor.cli.housekeeping import remove
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMissing
-from auditor.store import Index, IndexWriter, read_manifest
+from auditor.store import HeadFacts, Index, IndexWriter, read_current, read_manifest
 from auditor.store.check import check
 from auditor.store.manifest import write_manifest
 from auditor.store.removal import remove_index, rename_index
@@ -63,18 +63,17 @@ def test_a_damaged_index_is_a_line_of_the_list(here: Path, ask: Callable[..., An
     assert [line.split()[0] for line in lines] == ["b", "c"]
 
 
-def test_an_unreadable_newest_is_skipped_aloud(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_other_index_answers_for_one_that_cannot_be_read(here: Path, audit: Callable[..., str]) -> None:
     spoil(Path("indexes/b/index.json"))
-    run_audit("metrics")
-    captured = capsys.readouterr()
-    assert captured.out.startswith("a: birds, fake, ")
-    assert captured.err.startswith("audit: index b is unreadable and was skipped: ")
+    with pytest.raises(IndexDamaged, match="b may be the newest, so name the index that you mean"):
+        run_audit("metrics")
+    assert audit("metrics", "--index", "a").startswith("a: birds, fake, ")
 
 
 # ------------------------------------------------------------------------------------------------ removing
 
 
-def test_what_the_manifest_lists_is_removed_and_the_rest_kept(here: Path, audit: Callable[..., str]) -> None:
+def test_what_audit_wrote_is_removed_and_the_rest_kept(here: Path, audit: Callable[..., str]) -> None:
     assert audit("remove", "a", "--yes").startswith("removed: indexes/a, ")
     assert not Path("indexes/a").exists()
     mine = Path("indexes/b/shards/00000/mine.txt")
@@ -118,12 +117,11 @@ def test_no_link_is_followed(here: Path, linked: str) -> None:
     assert (sorted(Path().rglob("*")), sorted(Path("elsewhere").rglob("*"))) == before
 
 
-def test_a_manifest_that_lists_files_outside_removes_none(here: Path) -> None:
-    found = read_manifest(Path("indexes/b"))
-    facts = found.derived["audit.duckdb"]
+def test_a_manifest_that_names_a_head_outside_removes_none(here: Path) -> None:
+    ours = read_manifest(Path("indexes/b"))
     for name in ("../a/index.json", str(here / "indexes/a/index.json")):
-        write_manifest(Path("indexes/b"), replace(found, derived={name: facts}))
-        with pytest.raises(AuditError, match="which is outside"):
+        write_manifest(Path("indexes/b"), replace(ours, head=HeadFacts("probe", name, "0" * 64)))
+        with pytest.raises(IndexDamaged, match="which is no file of an index"):
             remove_index(Path("indexes/b"))
     assert check(Path("indexes/a")).is_sound
     assert Path("indexes/b/shards/00000/features.npy").exists()
@@ -131,7 +129,7 @@ def test_a_manifest_that_lists_files_outside_removes_none(here: Path) -> None:
 
 def test_an_unfinished_index_is_removed_with_what_is_derived(here: Path) -> None:
     with IndexWriter.resume(Path("indexes/b")) as writer:
-        writer.add(shard(writer.path, "00009", random_images(5, 3), 6))
+        shard(writer, "00009", random_images(5, 3), 6)
     remove_index(Path("indexes/b"))
     assert not Path("indexes/b").exists()
 
@@ -168,6 +166,16 @@ def test_a_name_that_is_taken_or_none_is_refused(here: Path) -> None:
     assert check(Path("indexes/a")).is_sound
 
 
+def test_what_was_done_as_json(here: Path, ask: Callable[..., Any]) -> None:
+    renamed = ask("rename", "a", "birds")
+    assert (renamed["index"], renamed["before"]) == ("birds", "indexes/a")
+    assert Path(renamed["path"]).samefile("indexes/birds")
+    Path("indexes/b/mine.txt").write_text("mine")
+    removed = ask("remove", "b", "--yes")
+    assert removed["bytes"] > 1000
+    assert (removed["index"], removed["path"], removed["kept"]) == ("b", "indexes/b", ["mine.txt"])
+
+
 # ------------------------------------------------------------------------------------------------ repairing
 
 
@@ -184,25 +192,23 @@ def scenes(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_command_of_check_repairs_this_very_index(
     scenes: Path, ask: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = read_manifest(scenes)
-    (name,) = [entry.name for entry in before.shards]
-    for file in ("cells.faiss", f"shards/{name}/cells.parquet"):
+    before, current = read_manifest(scenes), read_current(scenes)
+    assert current is not None
+    (name,) = [each.name for each in current.shards]
+    for file in (f"derived/{current.name}/audit.duckdb", f"shards/{name}/cells.parquet"):
         spoil(scenes / file)
         with pytest.raises(SystemExit):
             run_audit("check", "--index", "first", "--json")
         (command,) = check(scenes).repair
         assert command in capsys.readouterr().out
-        with pytest.raises(IndexDamaged) as raised:
-            Index.open(scenes)
-        assert command in str(raised.value)
         run_audit(*shlex.split(command)[1:])
         capsys.readouterr()
         assert check(scenes).is_sound
-    after = read_manifest(scenes)
-    assert (after.images, after.options) == (24, before.options)
+    assert read_manifest(scenes).options == before.options
     assert check(scenes).repair == ()
     with Index.open(scenes) as index:  # its annotations came along
         assert index.query("SELECT count(*) AS n FROM images WHERE label IS NOT NULL")["n"].tolist() == [24]
+        assert index.images == 24
 
 
 def test_an_index_with_a_damaged_head_is_built_again(

@@ -24,7 +24,7 @@ from auditor.report.views import pictures_of, view_of
 from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.cluster_facts import position_lift
 from auditor.search.layout import Axes, Placing, lay_out, sample_cells
-from auditor.store import Index, IndexWriter, save_map
+from auditor.store import Index, IndexWriter, save_map, stored_map
 from auditor.store.check import check
 from indexes import make_index, random_images
 
@@ -47,6 +47,11 @@ def markers(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+def map_of(path: Path) -> Path:
+    """Where the current generation has its map."""
+    return path / "derived" / (path / "CURRENT").read_text().strip() / "map.parquet"
+
+
 def holds(place: tuple[int, int], row: int, col: int) -> bool:
     return (place[1] // 32, place[0] // 32) == (row, col)
 
@@ -60,7 +65,7 @@ def test_the_planted_marker_is_a_cluster_of_its_own(demo: Path, mapped: tuple[Pa
     path, found = mapped
     planted = markers(demo)
     rows = duckdb.connect().sql(
-        f"SELECT i.path, m.cell // 7 AS row, m.cell % 7 AS col, m.cluster FROM '{path / 'map.parquet'}' m "
+        f"SELECT i.path, m.cell // 7 AS row, m.cell % 7 AS col, m.cluster FROM '{map_of(path)}' m "
         f"JOIN '{path}/shards/*/images.parquet' i ON i.id = m.image"
     )
     cells = [(name, row, col, number) for name, row, col, number in rows.fetchall()]
@@ -84,7 +89,7 @@ def test_the_planted_marker_is_a_cluster_of_its_own(demo: Path, mapped: tuple[Pa
 
 def test_a_clusters_numbers_are_counted_again(mapped: tuple[Path, CellMap]) -> None:
     path, found = mapped
-    rows = duckdb.connect().sql(f"SELECT image, cell, cluster FROM '{path / 'map.parquet'}'").fetchall()
+    rows = duckdb.connect().sql(f"SELECT image, cell, cluster FROM '{map_of(path)}'").fetchall()
     for cluster in found.clusters[:6]:
         members = [(image, cell) for image, cell, number in rows if number == cluster.number]
         pairs = [a[1] == b[1] for a, b in combinations(members, 2) if a[0] != b[0]]
@@ -101,12 +106,12 @@ def test_the_stored_map_is_used_again_and_the_index_stays_sound(
     demo: Path, mapped: tuple[Path, CellMap], audit, ask
 ) -> None:
     path, found = mapped
-    before = (path / "map.parquet").stat().st_mtime_ns
+    before = map_of(path).stat().st_mtime_ns
     assert "most suspicious first" in audit("map", "--clusters", "--out", "map.png")
     assert Path("map.png").is_file()
     assert Path("map-clusters.png").is_file()
     assert ask("map")["clusters"][0]["number"] == found.clusters[0].number
-    assert (path / "map.parquet").stat().st_mtime_ns == before
+    assert map_of(path).stat().st_mtime_ns == before
     assert check(path).is_sound
 
 
@@ -123,21 +128,20 @@ def test_a_damaged_map_is_seen_and_a_stale_one_forgotten(tmp_path: Path) -> None
     assert (len(first.sampled), first.alone.total) == (60, 12 * 9)
     assert check(folder).is_sound
     assert check(folder, repair=True).is_sound
-    content = (folder / "map.parquet").read_bytes()
-    (folder / "map.parquet").write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
+    content = map_of(folder).read_bytes()
+    map_of(folder).write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
     assert any("map.parquet" in problem for problem in check(folder).problems)
+    with Index.open(folder) as index, pytest.raises(IndexDamaged, match=r"map\.parquet .* --repair"):
+        map_(index, sample=60, seed=4)
     assert check(folder, repair=True).is_sound
-    (folder / "map.parquet").write_bytes(content)
+    assert not map_of(folder).exists()
     with Index.open(folder) as index:
         map_(index, sample=60, seed=4)
+        assert stored_map(index) == map_of(folder)
     with IndexWriter.resume(folder) as writer:
-        writer.mark_removed([2])
-        assert "map.parquet" not in writer.manifest.derived
-    with pytest.raises(IndexDamaged, match="unfinished"):
-        Index.open(folder)
-    with IndexWriter.resume(folder) as writer:
+        writer.set_removed([2])
         writer.finish()
-    assert not (folder / "map.parquet").exists()
+    assert not map_of(folder).exists()
     assert check(folder).is_sound
 
 

@@ -62,7 +62,7 @@ def test_the_three_commands_are_commands() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+    for page in (README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -75,3 +75,9 @@ def test_every_room_is_in_the_architecture() -> None:
     }
     listed = re.findall(r"^\| `(auditor/[^`]+)` \|", page, re.MULTILINE)
     assert set(listed) == names - {"auditor/__main__.py"}
+
+
+def test_what_security_promises_has_its_tests() -> None:
+    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "SECURITY.md").read_text()))
+    assert named
+    assert {name for name in named if not (ROOT / "tests" / name).exists()} == set()

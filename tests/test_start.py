@@ -60,7 +60,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photos --backbone resnet50 --weights https://a.b/c.pth", "no weights at https://a.b/c.pth"),
         ("photos --backbone dinov1_resnet50", "give it with --weights FILE"),
         ("photos --backbone resnet50 -a nofile.json", "annotations nofile.json do not exist"),
-        ("photos --backbone resnet50 -a broken.json", "broken.json"),
+        ("photos --backbone resnet50 --weights random -a broken.json", "broken.json"),
         ("photos --backbone resnet50 --head none.safetensors", "no head at none.safetensors"),
         ("photos --backbone resnet50 --head photo.safetensors", "not a safetensors file"),
         ("photos --backbone resnet50 --classes names.txt", "give it with --head FILE"),

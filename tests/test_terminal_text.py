@@ -65,6 +65,7 @@ def printing(path: Path) -> set[str]:
 def test_nobody_prints_past_the_one_way() -> None:
     by_file = {path: printing(path) for path in PACKAGE.rglob("*.py")}
     allowed = {PACKAGE / "terminal" / name for name in MAY_PRINT}
+    allowed.add(PACKAGE / "models" / "download.py")  # to the process that started it
     assert {str(path) for path, ways in by_file.items() if ways and path not in allowed} == set()
 
 

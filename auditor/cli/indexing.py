@@ -118,13 +118,12 @@ def _kept(request: Request, path: Path | None) -> str:
     """What of a stopped run is there for the next one."""
     from auditor.indexing.request import default_name
     from auditor.report.text import plural
-    from auditor.store.manifest import read_manifest
-    from auditor.store.shards import staged_names
+    from auditor.store.shards import read_shard, shard_names, staged_names
 
     images = staged = 0
     with suppress(AuditError):
         path = path or INDEXES / default_name(request)
-        images = sum(shard.images for shard in read_manifest(path).shards)
+        images = sum(read_shard(path, shard).images for shard in shard_names(path))
         staged = len(staged_names(path))
     if not images and not staged:
         return "no image was finished yet; run the same command again"

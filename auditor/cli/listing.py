@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,14 +39,18 @@ def check(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Verify every file of an index; exit 4 if something is damaged.
+    """Verify every file of an index, and compare its dataset; exit 4 if something is damaged.
 
     Example: audit check --index birds-dinov2 --repair
     """
+    from auditor.indexing.changes import dataset_differences
     from auditor.store.check import check as verify
 
     path = index_path(index)
     checked = verify(path, repair=repair)
+    if checked.is_sound and (differences := dataset_differences(path)) is not None:
+        names = differences.names
+        checked = replace(checked, changed=names(differences.changed), gone=names(differences.gone))
     show(checked, as_json=json, view=view_check(checked), about=_about(path))
     if not checked.is_sound:
         sys.exit(IndexDamaged.exit_code)
@@ -53,11 +58,10 @@ def check(
 
 def _about(path: Path) -> tuple[IndexSummary, ...]:
     """The index, as far as its manifest can be read."""
-    from auditor.store.index import summarise
-    from auditor.store.manifest import read_manifest
+    from auditor.store.listing import summary_of
 
     try:
-        return (summarise(path, read_manifest(path)),)
+        return (summary_of(path),)
     except AuditError:
         return ()
 
@@ -149,8 +153,19 @@ def view_check(checked: Check) -> View:
         *(f"damaged   {problem}" for problem in checked.problems),
         *(f"repaired  {repaired}" for repaired in checked.repaired),
         *(f"repair with:  {command}" for command in checked.repair),
+        *_differences(checked),
     )
     return View(f"{checked.index} {verdict}", notes=lines)
+
+
+def _differences(checked: Check) -> Iterator[str]:
+    """How the dataset differs from what was indexed; answers are about the images as they were."""
+    if checked.changed is None or checked.gone is None:
+        return
+    yield from (f"changed   {path}" for path in checked.changed)
+    yield from (f"gone      {path}" for path in checked.gone)
+    if checked.changed or checked.gone:
+        yield "the index is older than its dataset: run its audit index again"
 
 
 def view_backbones(rows: Sequence[BackboneRow]) -> View:

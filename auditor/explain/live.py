@@ -22,6 +22,7 @@ from auditor.models.heads import Head
 from auditor.models.weights import load_backbone
 from auditor.records import ImageGrids
 from auditor.store import Index
+from auditor.store.manifest import head_path
 
 
 def reopen(index: Index, device: str = "auto") -> tuple[Backbone, Head | None]:
@@ -42,8 +43,8 @@ def reopen(index: Index, device: str = "auto") -> tuple[Backbone, Head | None]:
             f"{index.name} was made with other weights of {facts.name} than those found now "
             f"({facts.weights}); bring the old file back, or index again under another --name"
         )
-    head = index.manifest.head.file
-    return backbone, load_head(index.path / head, backbone) if head else None
+    head = head_path(index.path, index.manifest)
+    return backbone, None if head is None else load_head(head, backbone)
 
 
 @dataclass(frozen=True, slots=True)

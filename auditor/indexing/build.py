@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from auditor.data.load import Loaded, load_ahead
+from auditor.errors import IndexMismatch
+from auditor.indexing.changes import compare
 from auditor.indexing.extract import Extractor
 from auditor.indexing.head import find_head, train_head
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
@@ -22,11 +24,11 @@ from auditor.models.heads import Head, certify
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.records.watch import Watch
-from auditor.store.check import damaged_shards
-from auditor.store.index import summarise
-from auditor.store.manifest import has_manifest
+from auditor.store.listing import summary_of
+from auditor.store.manifest import is_index
+from auditor.store.placement import Placed
 from auditor.store.shards import Staged, promote_staged, read_staged, staged_names, write_shard, write_staged
-from auditor.store.writer import IndexWriter, shard_paths
+from auditor.store.writer import IndexWriter
 
 SHARD_BYTES = 64 << 20  # of features: what a killed run loses at most
 CERTIFIED = 8  # images of the dataset that the certificate is measured on
@@ -47,7 +49,7 @@ class Task:
 
 def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> IndexSummary:
     """Build the index of a dataset at `path`, or continue it."""
-    backbone = load_request(request)
+    backbone = load_request(request, watch)
     watch.advance(1)
     plan = make_plan(dataset, backbone, request)
     for note in (*dataset.notes, *plan.notes):
@@ -56,11 +58,11 @@ def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> Index
         Build(writer, dataset, backbone, plan, request, watch).run()
         for note in plan.warnings:
             watch.say(note)
-        return summarise(path, writer.manifest)
+    return summary_of(path)
 
 
-def load_request(request: Request) -> Backbone:
-    """The backbone that was asked for."""
+def load_request(request: Request, watch: Watch | None = None) -> Backbone:
+    """The backbone that was asked for; `watch` sees it downloaded."""
     return load_backbone(
         choose_backbone(request),
         weights=request.weights,
@@ -71,6 +73,7 @@ def load_request(request: Request) -> Backbone:
         interpolation=request.interpolation,
         preprocess=request.preprocess,
         device=request.device,
+        watch=watch,
     )
 
 
@@ -78,7 +81,7 @@ def _open_writer(
     path: Path, dataset: Dataset, backbone: Backbone, plan: Plan, request: Request
 ) -> IndexWriter:
     manifest = make_manifest(dataset, backbone, plan, request)
-    if not has_manifest(path):
+    if not is_index(path):
         return IndexWriter.create(path, manifest)
     writer = IndexWriter.resume(path)
     try:
@@ -112,13 +115,12 @@ class Build:
 
     def run(self) -> None:
         """Everything that is left to do; safe to kill at any point."""
-        before = self.writer.manifest
-        self._drop_damaged()
-        indexed = self._indexed()
-        todo = list(self._todo(indexed))
+        if damaged := self.writer.drop_damaged():
+            self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
+        self._place()
+        todo = self._todo()
         left = sum(len(task.samples) for task in todo)
-        self._mark_removed(indexed)
-        if not left and before.is_complete and self.writer.manifest == before:
+        if not left and self.writer.is_complete:
             self.watch.say("nothing is new")
             return
         head = find_head(self.writer, self.backbone, self.plan, self.request.template)
@@ -127,51 +129,67 @@ class Build:
             head = train_head(
                 self.writer, self.backbone, self.plan, self.dataset, self.request.seed, self.watch
             )
+        if self.writer.manifest.certificate is None:
+            self.writer.update(certificate=self._certify(head))
         self.watch.start("images", left)
         for task in todo:
             self._add_shard(task, head)
-        if self.writer.manifest.certificate is None:
-            self.writer.update(certificate=self._certify(head))
         self.watch.start("building the database and the search index", 1)
         self.writer.finish()
         self.watch.advance(1)
 
     # ------------------------------------------------------------------------------------- what is left
 
-    def _todo(self, indexed: Mapping[int, str]) -> Iterator[Task]:
-        """Shards to write: those that were dropped as damaged, then the new images."""
+    def _place(self) -> None:
+        """Plan what is new or has changed and set aside what is gone, before any image is looked at."""
+        self.watch.start("comparing the dataset with the index", 1)
+        now = compare(self.writer.path, self.dataset.root)
+        listed = {sample.path for sample in self.dataset.samples}
+        returned = {image for image in now.returned if now.paths[image] in listed}
+        self._tell("{} in the dataset, and will be indexed again", "has changed", now.names(now.changed))
+        self._tell("{} from the dataset, and set aside", "is gone", now.names(now.gone))
+        self.writer.set_removed((self.writer.placement.removed | now.changed | now.gone) - returned)
+        placed = set(self._active_paths())
+        new = iter([sample.path for sample in self.dataset.samples if sample.path not in placed])
+        first, shards = self.writer.placement.images, []
+        while paths := tuple(islice(new, self.shard_images)):
+            shards.append(Placed(f"{first:09d}", first, paths))
+            first += len(paths)
+        self.writer.place(shards)
+        self.watch.advance(1)
+
+    def _tell(self, sentence: str, verb: str, paths: Sequence[str]) -> None:
+        if len(paths) == 1:
+            self.watch.say(sentence.format(f"{paths[0]} {verb}"))
+        elif paths:
+            plural = verb.replace("has", "have").replace("is", "are")
+            named = f"{len(paths)} images, such as {paths[0]}, {plural}"
+            self.watch.say(sentence.format(named))
+
+    def _active_paths(self) -> Iterator[str]:
+        """Paths of the images that were given an id and are not set aside."""
+        removed = self.writer.placement.removed
+        for shard in self.writer.placement.shards:
+            yield from (path for image, path in enumerate(shard.paths, shard.first) if image not in removed)
+
+    def _todo(self) -> list[Task]:
+        """The planned shards that are not there, or are damaged."""
+        missing = self.writer.missing()
         by_path = {sample.path: sample for sample in self.dataset.samples}
-        for lost in self.writer.manifest.dropped:
-            yield Task(lost.name, lost.first, [by_path.get(path, Sample(path)) for path in lost.paths])
-        lost_paths = {path for lost in self.writer.manifest.dropped for path in lost.paths}
-        placed = lost_paths.union(indexed.values())
-        new = iter([sample for sample in self.dataset.samples if sample.path not in placed])
-        first = self.writer.manifest.images
-        while samples := list(islice(new, self.shard_images)):
-            yield Task(f"{first:09d}", first, samples)
-            first += len(samples)
+        self._require_listed([path for shard in missing for path in shard.paths if path not in by_path])
+        return [
+            Task(shard.name, shard.first, [by_path.get(path, Sample(path)) for path in shard.paths])
+            for shard in missing
+        ]
 
-    def _indexed(self) -> dict[int, str]:
-        """Paths of the images in the shards, by id."""
-        path, manifest = self.writer.path, self.writer.manifest
-        return {
-            image: name
-            for shard in manifest.shards
-            for image, name in enumerate(shard_paths(path, manifest, shard), start=shard.first)
-        }
-
-    def _drop_damaged(self) -> None:
-        """Shards whose checksums do not hold are made again, under the same ids."""
-        damaged = damaged_shards(self.writer.path, self.writer.manifest)
-        if damaged:
-            self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
-            self.writer.drop(*damaged)
-
-    def _mark_removed(self, indexed: Mapping[int, str]) -> None:
-        gone = {image for image, path in indexed.items() if not (self.dataset.root / path).exists()}
-        if gone != set(self.writer.manifest.removed):
-            self.watch.say(f"{len(gone)} indexed images are gone from the dataset and marked as removed")
-            self.writer.mark_removed(gone)
+    def _require_listed(self, unlisted: Sequence[str]) -> None:
+        """An image that --limit or --sample leaves out would be indexed without its labels."""
+        request, root = self.request, self.dataset.root
+        if (request.limit or request.sample) and any((root / path).exists() for path in unlisted):
+            raise IndexMismatch(
+                f"{self.writer.path} was planned with images that --limit or --sample leaves out now, such "
+                f"as {unlisted[0]}; go on with: {self.writer.command}"
+            )
 
     def _certify(self, head: Head | None) -> Certificate | None:
         samples = self.dataset.samples[: 4 * CERTIFIED]
@@ -210,11 +228,11 @@ class Build:
             if head is not None:
                 self._score(rows, batch, grid, head)
         images, cells = rows.image_columns(), rows.cell_columns(has_head=head is not None)
+        path, manifest = self.writer.path, self.writer.manifest
         if staged is None:
-            entry = write_shard(self.writer.path, task.name, **rows.arrays(), images=images, cells=cells)
+            write_shard(path, manifest, task.name, **rows.arrays(), images=images, cells=cells)
         else:
-            entry = promote_staged(self.writer.path, task.name, images=images, cells=cells)
-        self.writer.add(entry)
+            promote_staged(path, manifest, task.name, images=images, cells=cells)
 
     def _score(self, rows: ShardRows, batch: Batch, grid: Grid, head: Head) -> None:
         """Class scores of the originals and, where something is annotated, of the occluded variants."""

@@ -15,7 +15,7 @@ from auditor.models.heads import Head, OwnHead, make_text_head
 from auditor.models.probe import train_probe
 from auditor.records import Dataset
 from auditor.records.watch import Watch
-from auditor.store.manifest import HeadFacts
+from auditor.store.manifest import HeadFacts, head_path
 from auditor.store.shards import read_staged, staged_names
 from auditor.store.writer import IndexWriter
 
@@ -26,8 +26,8 @@ def find_head(writer: IndexWriter, backbone: Backbone, plan: Plan, template: str
     if plan.head == "own":
         head = OwnHead(backbone)
         return head if facts.file else _keep(writer, backbone, plan, head)
-    if facts.file is not None:
-        return load_head(writer.path / facts.file, backbone)
+    if (path := head_path(writer.path, writer.manifest)) is not None:
+        return load_head(path, backbone)
     if plan.given is not None:
         return _keep(writer, backbone, plan, plan.given.head)
     if plan.head == "text":

@@ -11,6 +11,7 @@ from auditor.errors import BackboneError
 from auditor.indexing.bad import tell_bad
 from auditor.indexing.request import Request, choose_backbone, default_name
 from auditor.models.catalog import read_header, require_source, resolve
+from auditor.models.hub import refuse_early
 from auditor.models.names import check_name
 from auditor.records import IndexSummary
 from auditor.records.watch import Watch
@@ -52,6 +53,8 @@ def check_request(request: Request) -> None:
         if weights is None:
             require_source(spec)
     _check_head(request)
+    if request.backbone is not None and weights is None and spec.weights is None:
+        refuse_early(spec)
 
 
 def _check_head(request: Request) -> None:

@@ -83,7 +83,7 @@ def shares_elsewhere(index: Index) -> dict[int, tuple[float, int]]:
 
     With the number of those images; a class with which every image is labelled is left out.
     """
-    rows = index.query(SHARES_ELSEWHERE)
+    rows = index.counted(SHARES_ELSEWHERE)
     columns = (rows[name].tolist() for name in ("class", "share", "images"))
     return {label: (total / images, images) for label, total, images in zip(*columns, strict=True) if images}
 
@@ -91,7 +91,7 @@ def shares_elsewhere(index: Index) -> dict[int, tuple[float, int]]:
 def _base_rates(index: Index, shown: str, variant: int) -> NDArray[np.float64]:
     """By class (K,), in one variant; not a number for a class that no cell of another image could show."""
     guesses = "CASE WHEN top1 IS NULL THEN [] ELSE [top1] END" if shown == "top1" else "coalesce(top5, [])"
-    rows = index.query(BASE.format(guesses=guesses, variant=variant))
+    rows = index.counted(BASE.format(guesses=guesses, variant=variant))
     rates = np.full(len(index.manifest.classes), np.nan)
     seen = np.asarray(rows["total"]) > 0
     rates[np.asarray(rows["class"])[seen]] = rows["hits"][seen] / rows["total"][seen]

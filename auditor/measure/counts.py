@@ -101,7 +101,7 @@ FROM (SELECT unnest($images::INTEGER[]) AS image, unnest($labels::INTEGER[][]) A
 def count_pairs(index: Index, target: Target) -> Counts:
     """One row per (image, class): cells and hits in foreground, background and anywhere."""
     require_head(index)
-    return index.query(PAIRS.format(classes=CLASSES[target]))
+    return index.counted(PAIRS.format(classes=CLASSES[target]))
 
 
 def count_images(index: Index, target: Target, real: Mapping[int, tuple[int, ...]] | None = None) -> Counts:
@@ -111,7 +111,7 @@ def count_images(index: Index, target: Target, real: Mapping[int, tuple[int, ...
     """
     require_head(index)
     if real is None:
-        return index.query(IMAGES.format(classes=CLASSES[target], real=STORED_REAL))
+        return index.counted(IMAGES.format(classes=CLASSES[target], real=STORED_REAL))
     given = {"images": list(real), "labels": [list(labels) for labels in real.values()]}
     return index.query(IMAGES.format(classes=CLASSES[target], real=GIVEN_REAL), given)
 

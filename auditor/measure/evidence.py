@@ -79,10 +79,10 @@ class CellEvidence:
 def cell_evidence(index: Index) -> CellEvidence | None:
     """The evidence of an index's own images; None where no foreground cell holds a class of the head."""
     require_head(index)
-    found = index.query(RANKS)
+    found = index.counted(RANKS)
     if not int(found["cells"][0]):
         return None
-    elsewhere = index.query(ELSEWHERE)
+    elsewhere = index.counted(ELSEWHERE)
     known = np.asarray(elsewhere["total"]) > 0
     weights, hits, totals = (
         np.asarray(elsewhere[name], np.float64)[known] for name in ("weight", "hits", "total")

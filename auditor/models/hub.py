@@ -1,18 +1,25 @@
-"""Finding weights on the Hugging Face hub: the cache first, then the network, never a wait of minutes.
+"""Weights from the Hugging Face hub: the cache first, then the network, never a wait without word or end.
 
-The libraries' own loaders retry for 47 s without a network. Here the cache is asked first; only where it
-lacks the file is the hub tried, with a short time limit. Files land in the cache that timm and open_clip use.
+The libraries' own loaders retry for 47 s without a network, wait for ever on a server that drips, and take
+what comes for what was announced. Here the cache is asked first; only where it lacks the file is the hub
+tried, with a short time limit; a transfer must go on at a lowest speed; and what came must have the hash that
+the hub announced. Files land in the cache that timm and open_clip use.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor.errors import BackboneError
+from auditor.errors import BackboneError, OutputError
+from auditor.files import NO_ROOM, digest
+from auditor.models.catalog import CATALOG, BackboneSpec
+from auditor.models.transfer import transfer
+from auditor.records.watch import Silence, Watch
 
 _PATIENCE = 3.0  # seconds until the hub counts as out of reach
 
@@ -26,10 +33,48 @@ class HubFile:
     revision: str | None = None
 
 
-def fetch(file: HubFile, wanted_by: str) -> Path:
-    """The file on this disk, downloaded unless it is in the cache; BackboneError within seconds."""
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file on this disk, and its hash."""
+
+    path: Path
+    sha256: str
+
+
+def fetch(file: HubFile, wanted_by: str, watch: Watch | None = None) -> Fetched:
+    """The file, downloaded unless the cache has it as it was published; BackboneError within seconds."""
+    watch = watch or Silence()
     cached = _cached(file)
-    return cached if cached is not None else _download(file, wanted_by)
+    if cached is not None:
+        fetched = Fetched(cached, digest(cached, "sha256"))
+        if _announced(cached) in (None, fetched.sha256):
+            return fetched
+        _forget(cached)
+        watch.say(f"{cached.name} of {file.repository} was damaged in the hub's cache; it is fetched again")
+    return _download(file, wanted_by, watch)
+
+
+def refuse_early(spec: BackboneSpec) -> None:
+    """BackboneError where its weights cannot be had for certain; asks neither torch nor the libraries.
+
+    For certain means that nothing is cached of what may hold them, and that the hub is out of reach.
+    """
+    from huggingface_hub import constants
+
+    repository = repository_of(spec)
+    pattern = "models--*" if repository is None else f"models--{repository.replace('/', '--')}"
+    if any(Path(constants.HF_HUB_CACHE).glob(f"{pattern}/snapshots/*/*")):
+        return
+    why = _out_of_reach()
+    if why:
+        file = HubFile(repository or "", ("model.safetensors",))
+        raise BackboneError(_advice(file if repository else None, spec.name, why))
+
+
+def repository_of(spec: BackboneSpec) -> str | None:
+    """Where the hub has the weights, as far as that is certain before the library is loaded."""
+    is_certain = spec.library == "timm" and spec.name in CATALOG and not spec.source
+    return f"timm/{spec.model}" if is_certain else None
 
 
 def _cached(file: HubFile) -> Path | None:
@@ -39,36 +84,66 @@ def _cached(file: HubFile) -> Path | None:
     return next((Path(path) for path in cached if isinstance(path, str)), None)
 
 
-def _download(file: HubFile, wanted_by: str) -> Path:
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+def _announced(path: Path) -> str | None:
+    """The hash under which the cache keeps a large file: what its link leads to is called by it."""
+    name = path.readlink().name if path.is_symlink() else ""
+    return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
+
+
+def _forget(path: Path) -> None:
+    """Take a file out of the cache, with all that its link leads to."""
+    while path.is_symlink():
+        target = path.parent / path.readlink()
+        path.unlink()
+        path = target
+    path.unlink(missing_ok=True)
+
+
+def _out_of_reach() -> str:
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise BackboneError(_advice(file, wanted_by, "HF_HUB_OFFLINE is set"))
-    if not is_reachable(constants.ENDPOINT):
-        raise BackboneError(_advice(file, wanted_by, f"{constants.ENDPOINT} cannot be reached"))
+        return "HF_HUB_OFFLINE is set"
+    return "" if is_reachable(constants.ENDPOINT) else f"{constants.ENDPOINT} cannot be reached"
+
+
+def _download(file: HubFile, wanted_by: str, watch: Watch) -> Fetched:
+    why = _out_of_reach()
+    if why:
+        raise BackboneError(_advice(file, wanted_by, why))
     for name in file.names:
-        try:
-            return Path(hf_hub_download(file.repository, name, revision=file.revision))
-        except LocalEntryNotFoundError as problem:  # a kind of EntryNotFoundError that means: no connection
-            raise BackboneError(_advice(file, wanted_by, _first_line(problem))) from problem
-        except EntryNotFoundError:
-            continue
-        except Exception as problem:  # the client's errors differ between its versions: HTTP, gates, disks
-            raise BackboneError(_advice(file, wanted_by, _first_line(problem))) from problem
+        answer = transfer(file.repository, name, file.revision, wanted_by, watch)
+        if answer.errno in NO_ROOM:
+            needed = f", {answer.bytes:,} bytes are needed" if answer.bytes else ""
+            raise OutputError(
+                f"the weights of {wanted_by} find no room in the hub's cache{needed}: {answer.error}"
+            )
+        if answer.error:
+            raise BackboneError(_advice(file, wanted_by, answer.error))
+        if answer.path is not None:
+            return _verified(Path(answer.path), answer.sha256, file)
     raise BackboneError(_advice(file, wanted_by, f"it has no {' or '.join(file.names)}"))
 
 
-def _first_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines()
-    return lines[0] if lines else type(problem).__name__
+def _verified(path: Path, announced: str | None, file: HubFile) -> Fetched:
+    sha256, announced = digest(path, "sha256"), announced or _announced(path)
+    if announced not in (None, sha256):
+        _forget(path)
+        raise BackboneError(
+            f"{path.name} of {file.repository} is not what the hub announced: its sha256 begins with "
+            f"{sha256[:12]}, not {announced[:12]}; it was taken out of the cache. Try again, or get it "
+            "elsewhere and give it with --weights FILE"
+        )
+    return Fetched(path, sha256)
 
 
-def _advice(file: HubFile, wanted_by: str, why: str) -> str:
-    return (
-        f"the weights of {wanted_by} are not on this machine and could not be fetched ({why}); "
-        f"get {file.names[0]} from the hub's repository {file.repository} and give it with --weights FILE"
-    )
+def _advice(file: HubFile | None, wanted_by: str, why: str) -> str:
+    fix = "give them with --weights FILE"
+    if file is not None:
+        fix = (
+            f"get {file.names[0]} from the hub's repository {file.repository} and give it with --weights FILE"
+        )
+    return f"the weights of {wanted_by} are not on this machine and could not be fetched ({why}); {fix}"
 
 
 def is_reachable(endpoint: str) -> bool:

@@ -23,6 +23,7 @@ from auditor.models.preprocessing import choose_preprocess, override_statistics
 from auditor.models.source import Source
 from auditor.models.towers import Tower
 from auditor.records import ClassName, Interpolation, Preprocess
+from auditor.records.watch import Watch
 
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
@@ -38,25 +39,32 @@ def load_backbone(
     interpolation: Interpolation | None = None,
     preprocess: Literal["model", "paper"] = "model",
     device: str = "auto",
+    watch: Watch | None = None,
 ) -> Backbone:
     """A backbone by the names of `resolve`; weights from the hub, a file, or "random[:SEED]" (untrained).
 
     `size` is the side of the crop, 224 by default. `preprocess="paper"` takes ImageNet's statistics for every
-    model. Raises BackboneError, with what to do, where the weights cannot be had or do not fit.
+    model. `watch` sees a download. Raises BackboneError, with what to do, where the weights cannot be had or
+    do not fit.
     """
     spec, path, seed = _with_weights(resolve(name), weights)
     spec = replace(spec, model_args={**spec.model_args, **parse_model_args(model_args)})
     source = find_source(spec)
+    sha256 = None if seed is None else f"random:{seed}"
     if path is None and seed is None:
-        path = _fetch(spec, source)
+        require_source(spec)
+        fetched = fetch(source.hub_file, spec.name, watch)
+        path, sha256 = fetched.path, fetched.sha256
     prepared = choose_preprocess(spec, source, size, preprocess)
     prepared = override_statistics(prepared, mean, std, interpolation)
     model = _build(spec, source, prepared.crop, path, seed)
+    if sha256 is None and path is not None:
+        sha256 = digest(path, "sha256")
     return assemble(
         spec,
         model.to(pick_device(device)),
         prepared,
-        weights_sha256=f"random:{seed}" if path is None else digest(path, "sha256"),
+        weights_sha256=sha256 or "",
         classes=_classes(spec, source, model, is_own_file=weights is not None and path is not None),
     )
 
@@ -144,11 +152,6 @@ def _seed(weights: str) -> int:
     if not text.isdecimal():
         raise BackboneError(f"--weights {weights} has no seed: write random or random:0")
     return int(text)
-
-
-def _fetch(spec: BackboneSpec, source: Source) -> Path:
-    require_source(spec)
-    return fetch(source.hub_file, spec.name)
 
 
 def _build(spec: BackboneSpec, source: Source, size: int, path: Path | None, seed: int | None) -> nn.Module:

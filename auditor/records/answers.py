@@ -120,7 +120,8 @@ class Hit:
 class Check:
     """What `audit check` found: files verified, what is damaged, what was repaired, how to repair the rest.
 
-    `repair` holds commands, to be run one after another.
+    `repair` holds commands, to be run one after another. `changed` and `gone` are images of the dataset that
+    are not what was indexed any more, or not there: None where the dataset was not compared.
     """
 
     index: str
@@ -129,6 +130,8 @@ class Check:
     problems: tuple[str, ...]
     repaired: tuple[str, ...]
     repair: tuple[str, ...] = ()
+    changed: tuple[str, ...] | None = None
+    gone: tuple[str, ...] | None = None
 
     @property
     def is_sound(self) -> bool:

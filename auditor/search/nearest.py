@@ -15,6 +15,8 @@ from auditor.store import Index
 SLACK = 1e-3
 """More than the length of an fp16 row can be off by (2 ** -11), so that no cell is lost to rounding."""
 
+MARGIN = 64  # hits beyond those that are wanted
+
 HITS = """
 SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
        predicted.name AS predicted
@@ -28,7 +30,7 @@ LEFT JOIN classes predicted ON predicted.id = cells.top1
 
 def searchable(index: Index) -> NDArray[np.bool_]:
     """(images, cells) that may be returned: with content, of images not broken, filtered or removed."""
-    allowed = np.zeros((index.manifest.images, index.manifest.cells_per_image), dtype=np.bool_)
+    allowed = np.zeros((index.images, index.manifest.cells_per_image), dtype=np.bool_)
     images = usable_images(index)
     allowed[images] = has_content(index, images)
     return allowed
@@ -75,18 +77,25 @@ def _limit(images: NDArray[np.int64], per_image: int) -> NDArray[np.int64]:
 
 
 def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Any:
-    """Ids of every allowed cell that may be among the k best: those within SLACK of FAISS's k-th."""
+    """Ids of every allowed cell that may be among the k best: those within SLACK of FAISS's k-th.
+
+    A few more than k are asked for, and more again only where ties go on behind them.
+    """
     import faiss
 
     if k <= 0:
         return np.empty(0, dtype=np.int64)
+    total, wanted = int(allowed.sum()), k + MARGIN
     bits = np.packbits(allowed.ravel(), bitorder="little")
     # the types that FAISS ships are those of its C++ constructors
     chosen = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
     parameters = faiss.SearchParameters(sel=chosen)  # type: ignore[call-arg]
-    cosines, cells = faiss_index.search(vector[None], k, params=parameters)
-    _, _, cells = faiss_index.range_search(vector[None], float(cosines[0, -1]) - SLACK, params=parameters)
-    return cells
+    while True:
+        cosines, cells = faiss_index.search(vector[None], min(wanted, total), params=parameters)
+        near = cosines[0] >= cosines[0, k - 1] - SLACK
+        if wanted >= total or not near[-1]:
+            return cells[0][near]
+        wanted *= 4
 
 
 def describe_hits(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:

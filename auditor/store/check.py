@@ -1,4 +1,4 @@
-"""Verifying an index: every byte against its checksum, and what is derived against the shards."""
+"""Verifying an index: every byte against its checksum, and making again what can be made from the shards."""
 
 from __future__ import annotations
 
@@ -6,43 +6,69 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from auditor.errors import AuditError, IndexDamaged
-from auditor.files import digest
+from auditor.errors import AuditError, IndexDamaged, IndexMismatch, IndexMissing
+from auditor.files import index_word
 from auditor.records import Check
-from auditor.store.derived import codes, open_database, open_vectors, shard_array
-from auditor.store.manifest import FileFacts, Manifest, ShardEntry, read_manifest
-from auditor.store.repair import index_command, index_word, rebuild_command
-from auditor.store.shards import SHARDS
-from auditor.store.writer import IndexWriter, shard_paths
+from auditor.store.derived import open_database, open_vectors
+from auditor.store.generations import DATABASE, VECTORS, ShardRef, fingerprint, read_current
+from auditor.store.go_on import index_command
+from auditor.store.manifest import Manifest, head_path, is_index, read_manifest, repair_command
+from auditor.store.migrate import is_first_edition, migrate
+from auditor.store.placement import Placement, read_placement
+from auditor.store.places import DERIVED, SHARDS, bytes_below, inside
+from auditor.store.recover import recover
+from auditor.store.shards import read_shard, shard_names
+from auditor.store.writer import IndexWriter, shard_problems
 
 
 def check(path: Path, repair: bool = False) -> Check:
-    """Verify every file; with `repair`, rebuild what is derived where the shards are sound."""
-    try:
-        manifest = read_manifest(path)
-    except IndexDamaged as error:
-        return Check(path.resolve().name, 1, 0, (str(error),), ())
-    shards, heads = list(_shard_problems(path, manifest)), list(_head_problems(path, manifest))
-    problems = [*shards, *heads]
-    derived = [] if problems else list(_derived_problems(path, manifest))
+    """Verify every file; with `repair`, make again what can be made of the shards where those are sound.
+
+    An index of the first edition is brought to this one by `repair`. IndexMissing where there is none.
+    """
+    if not is_index(path):
+        raise IndexMissing(f"no index at {path}; build one with: audit index IMAGES --name {path.name}")
     repaired: tuple[str, ...] = ()
-    commands: tuple[str, ...]
-    if derived and repair and manifest.is_complete:
+    if repair:
+        repaired = _repair(path)
+    problems, commands = _examine(path)
+    files = sum(1 for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+    return Check(path.resolve().name, files, bytes_below(path), problems, repaired, commands)
+
+
+def _repair(path: Path) -> tuple[str, ...]:
+    """What was made again: the manifest, the plan, an older edition's files, or all that is derived."""
+    if is_first_edition(path):
+        return (migrate(path),)
+    recovered = recover(path)
+    try:
+        manifest, plan = read_manifest(path), read_placement(path)
+    except AuditError:
+        return recovered
+    if any(_shard_lines(path, manifest, plan)) or not plan.shards:
+        return recovered
+    damaged = tuple(_derived_problems(path, manifest, plan))
+    if damaged:
         with IndexWriter.resume(path) as writer:
             writer.finish()
-            manifest = writer.manifest
-        repaired, derived = tuple(derived), list(_derived_problems(path, manifest))
-    files = list(_files(path, manifest))
-    size = sum(file.stat().st_size for file, _ in files if file.is_file())
+    return (*recovered, *damaged)
+
+
+def _examine(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The problems, and the commands that end them, to be run one after another."""
+    try:
+        manifest, plan = read_manifest(path), read_placement(path)
+    except IndexMismatch as error:
+        return (str(error),), (repair_command(path),)
+    except IndexDamaged as error:
+        return (str(error),), (repair_command(path),)
+    shards, heads = tuple(_shard_lines(path, manifest, plan)), tuple(_head_problems(path, manifest))
+    derived = () if shards else tuple(_derived_problems(path, manifest, plan))
     if heads:
-        commands = _commands_anew(path, manifest)
-    elif shards or not manifest.is_complete:
-        commands = (index_command(path, manifest),)
-    else:
-        commands = (rebuild_command(path),) if derived else ()
-    return Check(path.resolve().name, len(files) + 1, size, (*problems, *derived), repaired, commands)
+        return (*heads, *shards, *derived), _commands_anew(path, manifest)
+    if shards:
+        return shards, (index_command(path, manifest),)
+    return derived, (repair_command(path),) if derived else ()
 
 
 def _commands_anew(path: Path, manifest: Manifest) -> tuple[str, ...]:
@@ -51,71 +77,54 @@ def _commands_anew(path: Path, manifest: Manifest) -> tuple[str, ...]:
     return shlex.join(["audit", "remove", index_word(path)]), index_command(path, manifest, head)
 
 
-def damaged_shards(path: Path, manifest: Manifest) -> tuple[str, ...]:
-    """Shards with a file that is missing or changed: `IndexWriter.drop` them, then write them again."""
-    return tuple(shard.name for shard in manifest.shards if next(_changed(path, shard), None))
-
-
-def _shard_problems(path: Path, manifest: Manifest) -> Iterator[str]:
-    for shard in manifest.shards:
-        changed = ", ".join(_changed(path, shard))
-        if changed:
-            yield (
-                f"{path / SHARDS / shard.name}: {changed} damaged; it holds {_held(path, manifest, shard)}"
-            )
-
-
-def _changed(path: Path, shard: ShardEntry) -> Iterator[str]:
-    for name, facts in shard.files.items():
-        if not facts.hold_for(path / SHARDS / shard.name / name):
-            yield name
-
-
-def _held(path: Path, manifest: Manifest, shard: ShardEntry) -> str:
-    numbers = f"images {shard.first} to {shard.first + shard.images - 1}"
+def _shard_lines(path: Path, manifest: Manifest, plan: Placement) -> Iterator[str]:
+    """A line for each shard that is not there or not what was written, and for what nobody planned."""
     try:
-        paths = shard_paths(path, manifest, shard)
-    except AuditError:
-        return numbers
-    return f"{numbers}, {paths[0]} to {paths[-1]}"
+        committed = set(shard_names(path))
+    except IndexDamaged as error:
+        yield str(error)
+        return
+    for placed in plan.shards:
+        held = f"images {placed.first} to {placed.first + len(placed.paths) - 1}, "
+        held += f"{placed.paths[0]} to {placed.paths[-1]}"
+        if placed.name not in committed:
+            yield f"{path / SHARDS / placed.name} is not there yet: {held}"
+            continue
+        for problem in shard_problems(path, manifest, placed):
+            yield f"{path / SHARDS / placed.name}: {problem}; it holds {held}"
+    for name in sorted(committed - {placed.name for placed in plan.shards}):
+        yield f"{path / SHARDS / name} is a shard that the plan does not have"
 
 
 def _head_problems(path: Path, manifest: Manifest) -> Iterator[str]:
-    file, expected = manifest.head.file, manifest.head.sha256
-    if file and not ((path / file).is_file() and digest(path / file, "sha256") == expected):
-        yield f"{path / file}: the head is damaged, so the index must be built again"
-
-
-def _derived_problems(path: Path, manifest: Manifest) -> Iterator[str]:
-    if not manifest.is_complete:
-        yield f"{path} is unfinished"
-        return
-    changed = [name for name, facts in manifest.derived.items() if not facts.hold_for(path / name)]
-    yield from (f"{path / name} is damaged" for name in changed)
-    if not changed:
-        yield from _disagreements(path, manifest)
-
-
-def _disagreements(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Derived files that are what was written, and still are not what the shards say."""
     try:
-        with open_database(path, manifest) as connection:
-            counts = connection.execute("SELECT count(*), count(DISTINCT id) FROM images").fetchone()
-        vectors = open_vectors(path, manifest)
-    except AuditError as error:
+        head_path(path, manifest)
+    except IndexDamaged as error:
         yield str(error)
-        return
-    if counts != (manifest.images, manifest.images):
-        yield f"{path / 'audit.duckdb'} has other images than the shards"
-    width = manifest.cells_per_image
-    for shard in manifest.shards:
-        expected = codes(shard_array(path, shard, "features.npy"))
-        stored = vectors.reconstruct_n(shard.first * width, shard.images * width).astype(np.float16)
-        if not np.array_equal(stored.view(np.uint8), expected):
-            yield f"{path / 'cells.faiss'} has other cells than shard {shard.name}"
 
 
-def _files(path: Path, manifest: Manifest) -> Iterator[tuple[Path, FileFacts]]:
-    for shard in manifest.shards:
-        yield from ((path / SHARDS / shard.name / name, facts) for name, facts in shard.files.items())
-    yield from ((path / name, facts) for name, facts in manifest.derived.items())
+def _derived_problems(path: Path, manifest: Manifest, plan: Placement) -> Iterator[str]:
+    """Files that are not what was written, or are what was written of other shards."""
+    try:
+        current = read_current(path)
+        if current is None:
+            yield f"{path} has no database yet"
+            return
+        changed = [
+            f"{path / DERIVED / current.name / name} is missing or damaged"
+            for name, facts in current.files.items()
+            if not facts.hold_for(inside(path, DERIVED, current.name, name))
+        ]
+        yield from changed
+        if changed:
+            return
+        refs = tuple(ShardRef.of(read_shard(path, placed.name)) for placed in plan.shards)
+        removed = tuple(sorted(plan.removed))
+        if current.fingerprint != fingerprint(manifest, refs, removed):
+            yield f"{path / DERIVED / current.name} is older than the shards"
+            return
+        folder = inside(path, DERIVED, current.name)
+        open_database(folder / DATABASE, current.fingerprint, "").close()
+        open_vectors(folder / VECTORS, plan.images * manifest.cells_per_image, manifest.dim, "")
+    except (IndexDamaged, KeyError, OSError) as error:
+        yield str(error).rstrip("; ")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
 import numpy as np
 
 from auditor.store.columns import connect
-from auditor.store.derived import DATABASE, shard_array
-from auditor.store.manifest import Counts, Manifest
+from auditor.store.manifest import Counts
+from auditor.store.places import SHARDS, inside
+from auditor.store.shards import ARRAYS, Shard
 
 _STATUS = (
     "SELECT count(*) FILTER (usable), count(*) FILTER (status = 'broken' AND NOT is_removed), "
@@ -17,19 +18,15 @@ _STATUS = (
 )
 
 
-def count_built(path: Path, manifest: Manifest) -> Counts:
-    """`count_images` of an index whose database was built and is not open."""
-    with connect(path / DATABASE) as connection:
-        return count_images(path, manifest, connection)
-
-
-def count_images(path: Path, manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Counts:
-    """Count the images of an index, and its cells whose features are all zero."""
-    indexed, broken, filtered, removed = connection.execute(_STATUS).fetchall()[0]
-    usable = connection.execute("SELECT usable FROM images ORDER BY id").fetchnumpy()["usable"]
+def count_images(index: Path, database: Path, shards: Sequence[Shard]) -> Counts:
+    """Count the images of a database that was just built, and its cells whose features are all zero."""
+    with connect(database) as connection:
+        indexed, broken, filtered, removed = connection.execute(_STATUS).fetchall()[0]
+        usable = connection.execute("SELECT usable FROM images ORDER BY id").fetchnumpy()["usable"]
     cells = images = 0
-    for shard in manifest.shards:
+    for shard in shards:
+        norms = np.load(inside(index, SHARDS, shard.name, ARRAYS[1]), mmap_mode="r")
         rows = np.ma.filled(usable[shard.first : shard.first + shard.images], False)
-        empty = (shard_array(path, shard, "norms.npy")[rows] == 0).sum((1, 2))
+        empty = (norms[rows] == 0).sum((1, 2))
         cells, images = cells + int(empty.sum()), images + int((empty > 0).sum())
     return Counts(indexed, broken, filtered, removed, cells, images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,57 +11,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged
-from auditor.files import new_file
+from auditor.store.blocks import Verified
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
-from auditor.store.manifest import FileFacts, Manifest, ShardEntry
-from auditor.store.repair import repair_sentence
-from auditor.store.shards import SHARDS
+from auditor.store.generations import DATABASE, VECTORS
+from auditor.store.manifest import Manifest, check_command
+from auditor.store.places import SHARDS, inside
+from auditor.store.shards import ARRAYS, TABLES, Shard, read_shard, shard_names
 
-DATABASE = "audit.duckdb"
-VECTORS = "cells.faiss"
-MAP = "map.parquet"  # made when it is asked for, see store/maps.py
+SCHEMAS = (IMAGES, CELLS)
+MEMORY, THREADS = "512MB", 2  # what building takes at any size: 14.7 million cells took 2 GB without
+SPILLED = "spilled"  # what does not fit meanwhile
 STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.4 reads what 2.0 wrote
 
 
-def build_derived(index: Path, manifest: Manifest) -> dict[str, FileFacts]:
-    """Build both files from the shards; each replaces its old self when it is whole."""
-    with new_file(index / VECTORS) as temporary:
-        _build_vectors(temporary, index, manifest)
-    with new_file(index / DATABASE) as temporary:
-        _build_database(temporary, index, manifest)
-    return {name: FileFacts.of(index / name) for name in (DATABASE, VECTORS)}
-
-
-def _build_database(path: Path, index: Path, manifest: Manifest) -> None:
+def build_derived(
+    index: Path,
+    manifest: Manifest,
+    shards: Sequence[Shard],
+    removed: Sequence[int],
+    fingerprint: str,
+    to: Path,
+) -> None:
+    """Write both files into the folder `to`."""
+    _build_vectors(to / VECTORS, index, manifest, shards)
     with connect() as connection:
-        connection.execute(f"ATTACH {quoted(path)} AS built (STORAGE_VERSION '{STORAGE}')")
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}")
+        connection.execute(f"SET temp_directory = {quoted(to / SPILLED)}")
+        connection.execute(f"ATTACH {quoted(to / DATABASE)} AS built (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE built")
-        images = _source(index, manifest, "images.parquet", IMAGES)
-        cells = _source(index, manifest, "cells.parquet", CELLS)
-        create_tables(connection, manifest, images, cells)
+        images, cells = (
+            _source(index, connection, shards, *table) for table in zip(TABLES, SCHEMAS, strict=True)
+        )
+        create_tables(connection, manifest, fingerprint, removed, images, cells)
         connection.execute("CHECKPOINT built; USE memory; DETACH built")
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection, manifest: Manifest, images: str, cells: str) -> None:
+def create_tables(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: Manifest,
+    fingerprint: str,
+    removed: Sequence[int],
+    images: str,
+    cells: str,
+) -> None:
     """Tables images (`usable`: ok and not removed), cells (with `top1`), classes and about of two sources."""
-    connection.execute("CREATE TABLE about AS SELECT ? AS fingerprint", [manifest.fingerprint])
+    connection.execute("CREATE TABLE about AS SELECT ? AS fingerprint", [fingerprint])
     connection.execute(
         "CREATE TABLE images AS SELECT *, "
         "list_contains(?::INTEGER[], id) AS is_removed, status = 'ok' AND NOT is_removed AS usable "
         f"FROM {images} ORDER BY id",
-        [list(manifest.removed)],
+        [list(removed)],
     )
     connection.execute(f"CREATE TABLE cells AS SELECT *, top5[1] AS top1 FROM {cells}")
     _fill_classes(connection, manifest)
 
 
-def _source(index: Path, manifest: Manifest, file: str, schema: dict[str, str]) -> str:
-    """The table of all shards in order, or an empty one where there are none yet."""
-    if not manifest.shards:
+def image_rows(index: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Columns of the images of all committed shards, in order of their ids; removed ones too.
+
+    IndexDamaged where a table does not have the checksum that it was written with.
+    """
+    shards = [read_shard(index, name) for name in shard_names(index)]
+    verified = Verified(index)
+    for shard in shards:
+        verified.require(
+            (SHARDS, shard.name, TABLES[0]), shard.files[TABLES[0]], f"see: {check_command(index)}"
+        )
+    verified.save()
+    with connect() as connection:
+        table = _source(index, connection, shards, TABLES[0], IMAGES)
+        return connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY id").fetchnumpy()
+
+
+def _source(
+    index: Path,
+    connection: duckdb.DuckDBPyConnection,
+    shards: Sequence[Shard],
+    file: str,
+    schema: Mapping[str, str],
+) -> str:
+    """The table of all shards in order, or an empty one; columns that an older shard lacks are null."""
+    if not shards:
         columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in schema.items())
         return f"(SELECT {columns} WHERE false)"
-    paths = ", ".join(quoted(index / SHARDS / shard.name / file) for shard in manifest.shards)
-    return f"read_parquet([{paths}])"
+    paths = ", ".join(quoted(inside(index, SHARDS, shard.name, file)) for shard in shards)
+    table = f"read_parquet([{paths}], union_by_name = true)"
+    held = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
+    columns = ", ".join(
+        f'"{name}"' if name in held else f'NULL::{kind} AS "{name}"' for name, kind in schema.items()
+    )
+    return f"(SELECT {columns} FROM {table})"
 
 
 def _fill_classes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
@@ -73,63 +113,60 @@ def _fill_classes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> 
     )
 
 
-def _build_vectors(path: Path, index: Path, manifest: Manifest) -> None:
-    """An exact inner-product index whose codes are the fp16 rows themselves; id = position = cell id."""
+def _build_vectors(path: Path, index: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:
+    """An exact inner-product index whose codes are the fp16 rows themselves; id = position = cell id.
+
+    FAISS writes the header of an empty index, the rows are streamed behind it: no memory, whatever the size.
+    """
+    cells = sum(shard.images for shard in shards) * manifest.cells_per_image
+    with path.open("wb") as file:
+        file.write(_header(manifest.dim, cells))
+        for shard in shards:
+            file.write(np.load(inside(index, SHARDS, shard.name, ARRAYS[0]), mmap_mode="r").data)
+
+
+def _header(dim: int, cells: int) -> bytes:
+    """What FAISS writes before the codes of so many cells: an empty index's, which ends with their size."""
     import faiss
 
-    kind = faiss.ScalarQuantizer.QT_fp16
-    vectors = faiss.IndexScalarQuantizer(manifest.dim, kind, faiss.METRIC_INNER_PRODUCT)
-    for shard in manifest.shards:
-        vectors.add_sa_codes(codes(shard_array(index, shard, "features.npy")))
-    faiss.write_index(vectors, str(path))
+    vectors = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    vectors.ntotal = cells
+    writer = faiss.VectorIOWriter()
+    faiss.write_index(vectors, writer)
+    return faiss.vector_to_array(writer.data).tobytes()[:-8] + (cells * dim * 2).to_bytes(8, "little")
 
 
-def codes(features: NDArray[np.float16]) -> NDArray[np.uint8]:
-    """Rows (n, H, W, C) as FAISS's fp16 codes (n * H * W, 2 * C)."""
-    return np.asarray(features.reshape(-1, features.shape[-1]).view(np.uint8))
-
-
-def shard_array(index: Path, shard: ShardEntry, file: str) -> NDArray[Any]:
-    """One of the shard's arrays, memory-mapped."""
-    array: NDArray[Any] = np.load(index / SHARDS / shard.name / file, mmap_mode="r")
-    return array
-
-
-def open_database(index: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
-    """The read-only connection; IndexDamaged where the file does not open or is older than the shards."""
+def open_database(path: Path, fingerprint: str, fix: str) -> duckdb.DuckDBPyConnection:
+    """The read-only connection; IndexDamaged where the file does not open or is of other shards."""
     try:
-        connection = connect(index / DATABASE)
+        connection = connect(path)
     except duckdb.Error as error:
-        raise IndexDamaged(
-            f"{index / DATABASE} does not open ({_first_line(error)}); {repair_sentence(index)}"
-        ) from None
+        raise IndexDamaged(f"{path} does not open ({_first_line(error)}); {fix}") from None
     try:
-        fingerprint = connection.execute("SELECT fingerprint FROM about").fetchone()
+        stated = connection.execute("SELECT fingerprint FROM about").fetchone()
     except duckdb.Error:
-        fingerprint = None
-    if fingerprint != (manifest.fingerprint,):
+        stated = None
+    if stated != (fingerprint,):
         connection.close()
-        raise IndexDamaged(f"{index / DATABASE} does not belong to these shards; {repair_sentence(index)}")
+        raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
     return connection
 
 
-def open_vectors(index: Path, manifest: Manifest) -> Any:
+def open_vectors(path: Path, cells: int, dim: int, fix: str) -> Any:
     """The FAISS index, memory-mapped; IndexDamaged where it does not open or fit the shards."""
     import faiss
 
     limit = faiss.get_deserialization_vector_byte_limit()
     # a crafted size could ask for a terabyte: nothing in a file is larger than the file
-    faiss.set_deserialization_vector_byte_limit((index / VECTORS).stat().st_size)
+    faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
     try:
-        vectors = faiss.read_index(str(index / VECTORS), faiss.IO_FLAG_MMAP_IFC)
+        vectors = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise IndexDamaged(
-            f"{index / VECTORS} does not open ({_first_line(error)}); {repair_sentence(index)}"
-        ) from None
+        raise IndexDamaged(f"{path} does not open ({_first_line(error)}); {fix}") from None
     finally:
         faiss.set_deserialization_vector_byte_limit(limit)
-    if (vectors.ntotal, vectors.d) != (manifest.images * manifest.cells_per_image, manifest.dim):
-        raise IndexDamaged(f"{index / VECTORS} does not belong to these shards; {repair_sentence(index)}")
+    if (vectors.ntotal, vectors.d) != (cells, dim):
+        raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
     return vectors
 
 

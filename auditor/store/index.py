@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,33 +14,52 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import CellError, IndexDamaged
+from auditor.errors import CellError, IndexBusy, IndexDamaged, IndexMismatch, OutputError
 from auditor.records import IndexSummary
-from auditor.store.counts import count_images
-from auditor.store.derived import open_database, open_vectors, shard_array
-from auditor.store.manifest import Manifest, read_manifest
-from auditor.store.repair import index_command, repair_sentence
-from auditor.store.shards import SHARDS
+from auditor.store.blocks import Rows, Verified
+from auditor.store.columns import quoted
+from auditor.store.derived import open_database, open_vectors
+from auditor.store.generations import DATABASE, VECTORS, Generation, ShardRef, read_current
+from auditor.store.go_on import index_command
+from auditor.store.kept import keep
+from auditor.store.manifest import Manifest, read_manifest, repair_sentence
+from auditor.store.places import DERIVED, SHARDS
+from auditor.store.shards import read_shard
+from auditor.store.summary import summarise
+
+KEPT_FROM = 2_000_000  # cells: below, counting again takes no time
 
 
 class Index:
-    """A complete index, open for reading; a context manager that closes the database."""
+    """The last committed state of an index, open for reading; a context manager that closes the database.
 
-    def __init__(self, path: Path, manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> None:
+    What an answer is computed from is verified before it is given: rows of features when they are read,
+    derived files whole, each once per state of the file.
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, generation: Generation, connection: duckdb.DuckDBPyConnection
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self.generation = generation
+        self.verified = Verified(path)
         self._connection = connection
-        self._firsts = [shard.first for shard in manifest.shards]
-        self._array = lru_cache(maxsize=None)(self._map_array)
+        self._firsts = [shard.first for shard in generation.shards]
+        self._array = lru_cache(maxsize=None)(self._open_array)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open an index; IndexMissing, IndexMismatch or IndexDamaged say what to do where that fails."""
         manifest = read_manifest(path)
-        if not manifest.is_complete:
+        generation = read_current(path)
+        if generation is None:
             raise IndexDamaged(f"{path} is unfinished; go on with: {index_command(path, manifest)}")
-        check_sizes(path, manifest)
-        return cls(path, manifest, open_database(path, manifest))
+        verified, fix = Verified(path), repair_sentence(path)
+        parts = (DERIVED, generation.name, DATABASE)
+        database = verified.require(parts, generation.files[DATABASE], fix)
+        verified.save()
+        return cls(path, manifest, generation, open_database(database, generation.fingerprint, fix))
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +71,7 @@ class Index:
 
     def close(self) -> None:
         """Close the database."""
+        self.verified.save()
         self._connection.close()
 
     @property
@@ -64,10 +84,44 @@ class Index:
         """Rows and columns of cells."""
         return self.manifest.grid
 
+    @property
+    def images(self) -> int:
+        """Image ids given out, those of broken and removed images included."""
+        return self.generation.images
+
     @cached_property
     def faiss(self) -> Any:
         """The exact FAISS index over all cells: id = cell id, inner product of unit vectors."""
-        return open_vectors(self.path, self.manifest)
+        path = self.file(VECTORS)
+        assert path is not None
+        cells = self.images * self.manifest.cells_per_image
+        return open_vectors(path, cells, self.manifest.dim, repair_sentence(self.path))
+
+    def file(self, name: str) -> Path | None:
+        """A derived file, verified; None where this generation has none of that name."""
+        facts = self.generation.files.get(name)
+        if facts is None:
+            return None
+        return self.verified.require((DERIVED, self.generation.name, name), facts, repair_sentence(self.path))
+
+    def keep(self, name: str, write: Callable[[Path], None]) -> Path | None:
+        """Add a derived file that takes long to make; IndexMismatch or IndexBusy where that cannot be."""
+        self.generation = keep(self.path, self.generation, name, write)
+        return self.file(name)
+
+    def counted(self, sql: str) -> dict[str, NDArray[Any]]:
+        """Columns of an aggregation over all cells, made once for each generation of a large index."""
+        if self.images * self.manifest.cells_per_image < KEPT_FROM:
+            return self.query(sql)
+        name = f"counted-{blake2b(sql.encode(), digest_size=8).hexdigest()}.parquet"
+        try:
+            path = self.file(name) or self.keep(name, lambda to: self._copy(sql, to))
+        except (IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
+            path = None
+        return self.query(f"FROM read_parquet({quoted(path)})" if path else sql)
+
+    def _copy(self, sql: str, to: Path) -> None:
+        self._connection.execute(f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)")
 
     def query(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
@@ -91,6 +145,13 @@ class Index:
         """Unit vectors (n, C) of cell ids."""
         return _unit(self._gather("features.npy", cells, (self.manifest.dim,)))
 
+    def lengths(self) -> NDArray[np.float32]:
+        """The norms (images, H * W) of all cells, zeros for images without features."""
+        arrays = [self._array(number, "norms.npy").all() for number in range(len(self._firsts))]
+        cells = self.manifest.cells_per_image
+        rows = [array.reshape(len(array), cells) for array in arrays]
+        return np.concatenate(rows) if rows else np.zeros((0, cells), np.float32)
+
     def is_empty(self, cells: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which of these cell ids (n,) have no content: a feature of zeros, which is similar to nothing."""
         return np.equal(self._gather("norms.npy", cells, ()), 0)
@@ -102,9 +163,9 @@ class Index:
         values = np.empty((len(images), *shape), dtype=np.float32)
         for shard in np.unique(shards):
             chosen = shards == shard
-            array = self._array(int(shard), file)
-            rows = array.reshape(len(array), -1, *shape)
-            values[chosen] = rows[images[chosen] - self._firsts[shard], inside[chosen]]
+            rows, place = np.unique(images[chosen] - self._firsts[shard], return_inverse=True)
+            array = self._array(int(shard), file).take(rows)
+            values[chosen] = array.reshape(len(array), -1, *shape)[place, inside[chosen]]
         return values
 
     def image(self, path: str) -> int:
@@ -138,8 +199,7 @@ class Index:
 
     def summary(self) -> IndexSummary:
         """The index in one row."""
-        counts = self.manifest.counts or count_images(self.path, self.manifest, self._connection)
-        return summarise(self.path, replace(self.manifest, counts=counts))
+        return summarise(self.path, self.manifest, self.generation)
 
     def _below_root(self, path: str) -> str:
         given, root = Path(path), Path(self.manifest.dataset.root)
@@ -157,56 +217,27 @@ class Index:
         return ", ".join(path for (path,) in rows) or "none, the index is empty"
 
     def _row(self, file: str, image: int) -> NDArray[Any]:
-        if not 0 <= image < self.manifest.images:
+        if not 0 <= image < self.images:
             raise CellError(f"{self.name} has no image with id {image}")
         shard = bisect_right(self._firsts, image) - 1
-        row: NDArray[Any] = self._array(shard, file)[image - self._firsts[shard]]
-        return row
+        return self._array(shard, file).take(image - self._firsts[shard])
 
-    def _map_array(self, shard: int, file: str) -> NDArray[Any]:
-        return shard_array(self.path, self.manifest.shards[shard], file)
+    def _open_array(self, number: int, file: str) -> Rows:
+        seen = self.generation.shards[number]
+        fix = f"make it again with: {index_command(self.path, self.manifest)}"
+        shard = read_shard(self.path, seen.name)
+        if ShardRef.of(shard) != seen:
+            raise IndexDamaged(f"{self.path / SHARDS / seen.name} was changed since it was indexed; {fix}")
+        cells = (seen.images, *self.manifest.grid)
+        shapes = {
+            "features.npy": (*cells, self.manifest.dim),
+            "norms.npy": cells,
+            "pooled.npy": (seen.images, self.manifest.dim),
+        }
+        return Rows(self.verified, (SHARDS, seen.name, file), shard.files[file], shapes[file], fix)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of exactly unit length: fp16 alone leaves real ones off by 2e-4, which cosines would show."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
-
-
-def check_sizes(path: Path, manifest: Manifest) -> None:
-    """What can be seen without reading: `audit check` reads everything."""
-    sound_shard = f"make it again with: {index_command(path, manifest)}"
-    expected = [(path / name, facts, repair_sentence(path)) for name, facts in manifest.derived.items()]
-    for shard in manifest.shards:
-        folder = path / SHARDS / shard.name
-        expected += [(folder / name, facts, sound_shard) for name, facts in shard.files.items()]
-    for file, facts, fix in expected:
-        if not file.is_file() or file.stat().st_size != facts.bytes:
-            raise IndexDamaged(f"{file} is missing or has another size than when it was written; {fix}")
-
-
-def summarise(path: Path, manifest: Manifest) -> IndexSummary:
-    """One row of `audit list` from the manifest alone, so that unfinished indexes have one too."""
-    files = [facts for shard in manifest.shards for facts in shard.files.values()]
-    images = sum(shard.images for shard in manifest.shards) - len(manifest.removed)
-    counts = manifest.counts
-    return IndexSummary(
-        name=path.resolve().name,
-        dataset=Path(manifest.dataset.root).name,
-        backbone=manifest.backbone.name,
-        images=images,
-        cells=(counts.indexed if counts else images) * manifest.cells_per_image,
-        bytes=sum(facts.bytes for facts in [*files, *manifest.derived.values()]),
-        head=manifest.head.name,
-        certificate=manifest.certificate,
-        is_complete=manifest.is_complete,
-        broken=counts.broken if counts else None,
-        filtered=counts.filtered if counts else None,
-        removed=len(manifest.removed),
-        empty_cells=counts.empty_cells if counts else None,
-        images_with_empty_cells=counts.images_with_empty_cells if counts else None,
-        caveats=manifest.caveats,
-        weights=manifest.backbone.weights,
-        created=manifest.created,
-        modified=manifest.modified,
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from auditor.errors import IndexMismatch
 from auditor.store.columns import CELLS, IMAGES, Columns, connect, select_columns
 from auditor.store.derived import create_tables
@@ -19,8 +21,9 @@ def rescore(index: Index, manifest: Manifest, images: Columns, cells: Columns) -
         f"({select_columns(connection, name, columns, schema)})"
         for name, columns, schema in (("new_images", images, IMAGES), ("new_cells", cells, CELLS))
     )
-    create_tables(connection, manifest, *sources)
-    return Index(index.path, manifest, connection)
+    current = replace(index.generation, files={}, fingerprint="of another head")
+    create_tables(connection, manifest, current.fingerprint, current.removed, *sources)
+    return Index(index.path, manifest, current, connection)
 
 
 def require_same_features(index: Index, other: Index) -> None:

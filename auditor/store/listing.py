@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.errors import AuditError, IndexMissing
+from auditor.errors import AuditError, IndexDamaged, IndexMissing
 from auditor.records import IndexSummary
-from auditor.store.index import check_sizes, summarise
-from auditor.store.manifest import Manifest, has_manifest, read_manifest
+from auditor.store.generations import Generation, read_current
+from auditor.store.manifest import check_command, is_index, read_manifest
+from auditor.store.placement import read_placement
+from auditor.store.places import DERIVED, SHARDS, inside
+from auditor.store.shards import read_shard
+from auditor.store.summary import summarise
 
 
-def newest(folder: Path, warn: Callable[[str], None] | None = None) -> Path:
+def newest(folder: Path) -> Path:
     """The index that was written last; unfinished ones count only where there is no other.
 
-    One whose manifest cannot be read is skipped, and `warn` is told: it may be the one that was meant.
+    IndexDamaged where one cannot be read: it may be the one that is meant, and no other answers in its place.
     """
     indexes = []
     for path in _indexes(folder):
         try:
-            indexes.append((*_age(read_manifest(path)), path))
+            manifest, current = read_manifest(path), read_current(path)
         except AuditError as error:
-            if warn is not None:
-                warn(f"index {path.name} is unreadable and was skipped: {error}")
+            raise type(error)(
+                f"{error}; {path.name} may be the newest, so name the index that you mean with --index"
+            ) from None
+        indexes.append((current is not None, current.made if current else manifest.created, path))
     if not indexes:
         raise IndexMissing(f"no index in {folder}; build one with: audit index IMAGES")
     return max(indexes)[2]
@@ -37,22 +42,40 @@ def list_indexes(folder: Path) -> tuple[IndexSummary, ...]:
     return tuple(replace(row, is_newest=row is latest) for row in rows)
 
 
+def summary_of(path: Path) -> IndexSummary:
+    """An index in one row, without its database; AuditError where it cannot be read."""
+    return summarise(path, read_manifest(path), read_current(path), read_placement(path))
+
+
 def _row(path: Path) -> IndexSummary:
     try:
-        manifest = read_manifest(path)
+        row = summary_of(path)
     except AuditError as error:
         return IndexSummary(path.name, "", "", 0, 0, 0, "", None, False, problem=str(error))
-    row = summarise(path, manifest)
     try:
-        check_sizes(path, manifest)
+        _check_sizes(path, read_current(path))
     except AuditError as error:
         return replace(row, problem=str(error))
     return row
 
 
-def _age(manifest: Manifest) -> tuple[bool, str]:
-    return manifest.is_complete, manifest.modified
+def _check_sizes(path: Path, current: Generation | None) -> None:
+    """What can be seen of its files without reading them: `audit check` reads everything."""
+    if current is None:
+        return
+    parts = [((DERIVED, current.name, name), facts) for name, facts in current.files.items()]
+    for ref in current.shards:
+        shard = read_shard(path, ref.name)
+        parts += [((SHARDS, ref.name, name), facts) for name, facts in shard.files.items()]
+    for names, facts in parts:
+        file = inside(path, *names)
+        if not file.is_file() or file.stat().st_size != facts.bytes:
+            raise IndexDamaged(
+                f"{file} is missing or has another size than when it was written; see: {check_command(path)}"
+            )
 
 
 def _indexes(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if has_manifest(path)] if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and is_index(path)]

@@ -1,21 +1,27 @@
-"""The manifest: what an index says about itself, in `index.json`, whose presence means that it exists."""
+"""The manifest: what does not change with a shard, in `index.json`, whose presence means that it exists.
+
+Every shard keeps a copy of it, so that it can be made again from any one of them.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from auditor.errors import IndexDamaged, IndexMismatch, IndexMissing
-from auditor.files import digest, new_file
+from auditor.files import digest, index_word
 from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess, Readout
+from auditor.store.places import MANIFEST, SHARDS, inside
+from auditor.store.sealed import checksum, decode_as, read_content, write_sealed
 
-SCHEMA = 1
-MANIFEST = "index.json"
+SCHEMA = 2
+FIRST_EDITION = 1
+
+HOW_MANY = ("limit", "sample")
+"""Options that an index may be continued without."""
 
 HeadName = Literal["own", "linear", "text", "probe", "none"]
 
@@ -58,42 +64,6 @@ class HeadFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class FileFacts:
-    """A file's size and checksum."""
-
-    bytes: int
-    blake2b: str
-
-    @classmethod
-    def of(cls, path: Path) -> FileFacts:
-        """Measure the file."""
-        return cls(path.stat().st_size, digest(path))
-
-    def hold_for(self, path: Path) -> bool:
-        """Whether the file is there and unchanged."""
-        return path.is_file() and path.stat().st_size == self.bytes and digest(path) == self.blake2b
-
-
-@dataclass(frozen=True, slots=True)
-class ShardEntry:
-    """A shard: image ids first .. first + images - 1, and its files."""
-
-    name: str
-    first: int
-    images: int
-    files: Mapping[str, FileFacts]
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedShard:
-    """A shard that was damaged and waits to be made again with the same images under the same ids."""
-
-    name: str
-    first: int
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """What became of every image that was listed, and how many indexed cells have features of zeros."""
 
@@ -107,10 +77,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an index is; `shards` are ordered by image id, `derived` is empty while it is being written.
+    """What an index is, whichever shards it has.
 
-    `classes` are the head's (class ids are positions in it), `options` the settings that decide content.
-    `counts` are None while it is being written, and in an index that is older than they are.
+    `classes` are the head's (class ids are positions in it), `options` the settings that decide content and,
+    of those, `limit` and `sample` how much of the dataset was wanted.
     """
 
     dataset: DatasetFacts
@@ -126,20 +96,27 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
-    modified: str = ""
-    shards: tuple[ShardEntry, ...] = ()
-    dropped: tuple[DroppedShard, ...] = ()
-    removed: tuple[int, ...] = ()
-    derived: Mapping[str, FileFacts] = field(default_factory=dict)
-    is_complete: bool = False
     schema: int = SCHEMA
-    counts: Counts | None = None
 
     @property
-    def images(self) -> int:
-        """Image ids given out so far, those of dropped shards included."""
-        ends = [shard.first + shard.images for shard in self.shards]
-        return max([0, *ends, *(lost.first + len(lost.paths) for lost in self.dropped)])
+    def identity(self) -> str:
+        """A digest of all that decides what a shard of these images holds."""
+        options = {name: value for name, value in self.options.items() if name not in HOW_MANY}
+        backbone, head = self.backbone, self.head
+        content = {
+            "backbone": [
+                backbone.library,
+                backbone.model,
+                backbone.weights_sha256,
+                dict(backbone.model_args),
+            ],
+            "head": [head.name, head.sha256],
+            "input": [asdict(self.preprocess), self.fill, list(self.variants)],
+            "cells": [*self.grid, self.dim],
+            "classes": [[class_.name, class_.synset] for class_ in self.classes],
+            "options": options,
+        }
+        return checksum(content)[:32]
 
     @property
     def readout(self) -> Readout:
@@ -166,69 +143,74 @@ class Manifest:
             found.append(f"the demo's network, which knows 20 drawn shapes{where}")
         return tuple(found)
 
-    @property
-    def fingerprint(self) -> str:
-        """A digest of all that the derived files are made from."""
-        content = self.grid, self.dim, self.removed, self.shards, self.classes
-        return hashlib.blake2b(json.dumps(content, default=asdict).encode()).hexdigest()
-
 
 def has_manifest(index: Path) -> bool:
     """Whether the folder is an index."""
     return (index / MANIFEST).is_file()
 
 
+def is_index(index: Path) -> bool:
+    """Whether the folder is an index, also where its manifest was lost."""
+    return (index / MANIFEST).exists() or (index / SHARDS).is_dir()
+
+
 def write_manifest(index: Path, manifest: Manifest) -> None:
     """Replace index.json atomically."""
-    content = asdict(manifest)
-    text = json.dumps({"checksum": _checksum(content), **content}, indent=1)
-    with new_file(index / MANIFEST) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_sealed(index / MANIFEST, manifest)
 
 
 def read_manifest(index: Path) -> Manifest:
     """Read index.json; IndexMissing, IndexMismatch (another schema) or IndexDamaged where that cannot be."""
-    if not has_manifest(index):
+    if not is_index(index):
         raise IndexMissing(f"no index at {index}; build one with: audit index IMAGES --name {index.name}")
+    if not has_manifest(index):
+        raise IndexDamaged(f"{index / MANIFEST} is missing; {repair_sentence(index)}")
     try:
-        content = json.loads((index / MANIFEST).read_text(encoding="utf-8"))
-        checksum, schema = content.pop("checksum"), content["schema"]
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise IndexDamaged(_damaged(index)) from None
-    if schema != SCHEMA and checksum == _checksum(content):
+        content, is_whole = read_content(inside(index, MANIFEST))
+        if not is_whole:
+            raise IndexDamaged(f"{index / MANIFEST} is damaged: its checksum does not hold")
+        _check_schema(index, content.get("schema"))
+        return decode_as(index / MANIFEST, Manifest, content)
+    except IndexDamaged as error:
+        raise IndexDamaged(f"{error}; {repair_sentence(index)}") from None
+
+
+def head_path(index: Path, manifest: Manifest) -> Path | None:
+    """The head's file, which lies in the index and is what it was; IndexDamaged otherwise, None for none."""
+    if manifest.head.file is None:
+        return None
+    path = inside(index, *PurePosixPath(manifest.head.file).parts)
+    if not path.is_file() or digest(path, "sha256") != manifest.head.sha256:
+        raise IndexDamaged(
+            f"{path} is missing or damaged, and nothing in the index can make it again; see: "
+            f"{check_command(index)}"
+        )
+    return path
+
+
+def _check_schema(index: Path, schema: Any) -> None:
+    if schema == FIRST_EDITION:
+        raise IndexMismatch(
+            f"{index} was written in version 1 of the index format; bring it to version {SCHEMA}, in place "
+            f"and without the images, with: {repair_command(index)}"
+        )
+    if schema != SCHEMA:
         raise IndexMismatch(
             f"{index} was written in version {schema} of the index format and this audit reads version "
-            f"{SCHEMA}; build it again with: audit index {content['dataset']['root']}"
+            f"{SCHEMA}; use the audit that wrote it, or build the index again"
         )
-    if checksum != _checksum(content):
-        raise IndexDamaged(_damaged(index))
-    manifest = _decode(Manifest, content)
-    assert isinstance(manifest, Manifest)
-    return manifest
 
 
-def _damaged(index: Path) -> str:
-    return f"{index / MANIFEST} is damaged; delete the folder {index} and build it again with: audit index"
+def check_command(path: Path) -> str:
+    """Says what is wrong with an index, and which commands end it."""
+    return shlex.join(["audit", "check", "--index", index_word(path)])
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(canonical.encode()).hexdigest()
+def repair_command(path: Path) -> str:
+    """Makes again what can be made from the shards."""
+    return f"{check_command(path)} --repair"
 
 
-def _decode(kind: Any, value: Any) -> Any:
-    """A JSON value as the annotated type: dataclasses, tuples, mappings and optional ones, nested."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        known = (f for f in fields(kind) if f.name in value)  # an older index lacks what was added since
-        return kind(**{f.name: _decode(hints[f.name], value[f.name]) for f in known})
-    if origin is UnionType:
-        present = next(argument for argument in arguments if argument is not NoneType)
-        return None if value is None else _decode(present, value)
-    if origin is tuple:
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_decode(item, part) for item, part in zip(kinds, value, strict=True))
-    if origin is Mapping:
-        return {key: _decode(arguments[1], part) for key, part in value.items()}
-    return value
+def repair_sentence(path: Path) -> str:
+    """What an error about files that can be made again ends with."""
+    return f"make it again with: {repair_command(path)}"

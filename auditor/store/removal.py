@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from auditor.errors import AuditError
-from auditor.store.derived import DATABASE, MAP, VECTORS
-from auditor.store.manifest import MANIFEST, Manifest, read_manifest
-from auditor.store.shards import ARRAYS, SHARDS, STAGING, staged_names
-from auditor.store.writer import LOCK, take_lock
+from auditor.files import UNFINISHED
+from auditor.store.generations import DATABASE, GENERATION, MAP, VECTORS
+from auditor.store.lock import take_lock
+from auditor.store.manifest import Manifest, read_manifest
+from auditor.store.places import (
+    CURRENT,
+    DERIVED,
+    GENERATION_NAME,
+    HOLDER,
+    LOCK,
+    MANIFEST,
+    PLAN,
+    PLAN_NAME,
+    SHARD_NAME,
+    SHARDS,
+    STAGING,
+    VERIFIED,
+    inside,
+    names_in,
+    remove_known,
+)
+from auditor.store.shards import ARRAYS, FILES, SHARD, TABLES
+
+_DERIVED = re.compile(
+    "|".join((*map(re.escape, (DATABASE, VECTORS, MAP, GENERATION)), r"counted-[0-9a-f]{16}\.parquet"))
+)
 
 
 def remove_index(path: Path) -> tuple[str, ...]:
-    """Delete the files that the manifest lists, what is derived or staged, then each folder left empty.
+    """Delete the files of an index, by the names that audit gives them, then each folder left empty.
 
     Returns what stays, since it is not the index's: heads that `audit probe` trained, or anybody's files.
     Raises an error, and deletes nothing, where the manifest cannot be read, another process writes the index,
     or a link stands in the way. The manifest goes last: after a kill the same call goes on.
     """
-    _refuse_link(path)
+    if path.is_symlink():
+        raise AuditError(f"{path} is a link, which audit does not follow to delete; remove it by hand")
     read_manifest(path)
     with take_lock(path):
-        manifest = read_manifest(path)
-        files = [path / name for name in dict.fromkeys(_files(path, manifest))]
-        folders = {parent for file in files for parent in file.parents if parent.is_relative_to(path)}
-        for folder in folders:
-            _refuse_link(folder)
+        files = [inside(path, *PurePosixPath(name).parts) for name in _files(path, read_manifest(path))]
         for file in files:
             if file.is_dir():
                 raise AuditError(f"{file} is a folder where a file of the index was; move it away")
-        try:
-            for file in (*files, path / MANIFEST, path / LOCK):
-                file.unlink(missing_ok=True)
-            for folder in sorted({*folders, path / SHARDS, path / STAGING}, reverse=True):
-                _remove_if_empty(folder)
-            _remove_if_empty(path)
-        except OSError as error:
-            raise AuditError(f"cannot remove {path}: {error.strerror or error}") from error
+        _delete(path, files)
     if not path.exists():
         return ()
     return tuple(sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()))
@@ -60,25 +73,31 @@ def rename_index(path: Path, name: str) -> Path:
     return target
 
 
+def _delete(path: Path, files: Iterable[Path]) -> None:
+    folders = {parent for file in files for parent in file.parents if parent.is_relative_to(path)}
+    try:
+        for left in list(path.iterdir()):
+            if UNFINISHED.fullmatch(left.name):
+                remove_known(left)
+        for file in (*files, *(path / name for name in (CURRENT, VERIFIED, MANIFEST, HOLDER, LOCK))):
+            file.unlink(missing_ok=True)
+        places = {path / name for name in (PLAN, SHARDS, STAGING, DERIVED)}
+        for folder in sorted(folders | places, reverse=True):
+            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError as error:
+        raise AuditError(f"cannot remove {path}: {error.strerror or error}") from error
+
+
 def _files(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Names below the index of all files that are its own."""
-    listed = [f"{SHARDS}/{shard.name}/{file}" for shard in manifest.shards for file in shard.files]
-    listed += [*manifest.derived, *([manifest.head.file] if manifest.head.file else [])]
-    for name in listed:
-        parts = PurePosixPath(name).parts
-        if ".." in parts or parts[0] == "/":
-            raise AuditError(f"{path / MANIFEST} lists {name}, which is outside; delete {path} by hand")
-    yield from listed
-    yield from (DATABASE, VECTORS, MAP)  # an index that is being written lists none of them
-    for staged in staged_names(path):
-        yield from (f"{STAGING}/{staged}/{file}" for file in (*ARRAYS, "images.parquet"))
-
-
-def _refuse_link(folder: Path) -> None:
-    if folder.is_symlink():
-        raise AuditError(f"{folder} is a link, which audit does not follow to delete; remove it by hand")
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        folder.rmdir()
+    """Names below the index of all files that are its own; those that are not there too."""
+    for name in names_in(path, SHARDS, SHARD_NAME):
+        yield from (f"{SHARDS}/{name}/{file}" for file in (*sorted(FILES), SHARD))
+    for name in names_in(path, STAGING, SHARD_NAME):
+        yield from (f"{STAGING}/{name}/{file}" for file in (*ARRAYS, TABLES[0]))
+    for name in names_in(path, DERIVED, GENERATION_NAME):
+        files = (path.name for path in inside(path, DERIVED, name).iterdir())
+        yield from (f"{DERIVED}/{name}/{file}" for file in files if _DERIVED.fullmatch(file))
+    yield from (f"{PLAN}/{name}" for name in names_in(path, PLAN, PLAN_NAME))
+    if manifest.head.file:
+        yield manifest.head.file

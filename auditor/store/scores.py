@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from auditor.errors import BackboneError
 from auditor.store.index import Index
+from auditor.store.manifest import head_path
 
 Scores = NDArray[np.float32]
 
@@ -73,9 +74,9 @@ def stored_scores(index: Index) -> StoredScores | None:
 
 
 def _read_affine(index: Index) -> AffineHead | None:
-    if index.manifest.head.file is None:
+    path = head_path(index.path, index.manifest)
+    if path is None:
         return None
-    path = index.path / index.manifest.head.file
     try:
         with safe_open(path, "np") as file:
             kind = json.loads(file.metadata()["audit_head"])["kind"]

@@ -1,12 +1,16 @@
-"""Shards: immutable folders of features and tables, written whole or not at all; and what is staged for one.
+"""Shards: folders that are immutable once their shard.json is there, and describe themselves.
 
-A backbone without a head is extracted first (staged), a head is trained on the pooled vectors, then its cells
-are scored: the staged arrays become the shard's by hard links, never rewritten.
+A shard is written elsewhere and renamed, so that its appearing is its commit: no lock, no list of shards, and
+the same work done twice gives the same bytes under the same name. A backbone without a head is extracted
+first (staged), a head is trained on the pooled vectors, then its cells are scored: the staged arrays become
+the shard's by hard links, never rewritten.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +18,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.files import TEMPORARY, new_folder
+from auditor.errors import IndexDamaged
+from auditor.files import new_folder
+from auditor.store.blocks import FileFacts, Verified
 from auditor.store.columns import CELLS, IMAGES, Columns, len_of, read_parquet, write_parquet
-from auditor.store.manifest import FileFacts, ShardEntry
+from auditor.store.manifest import Manifest, write_manifest
+from auditor.store.places import MANIFEST, SHARD_NAME, SHARDS, STAGING, inside, names_in, retire
+from auditor.store.sealed import read_sealed, write_sealed
 
-SHARDS = "shards"
-STAGING = "staging"
 ARRAYS = ("features.npy", "norms.npy", "pooled.npy")
+TABLES = ("images.parquet", "cells.parquet")
+SHARD = "shard.json"
+FILES = {*ARRAYS, *TABLES, MANIFEST}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What shard.json says: image ids first .. first + images - 1, its files, and of which index it is.
+
+    `identity` is the `Manifest.identity` that it was made under; `versions` are those of the libraries.
+    """
+
+    name: str
+    first: int
+    images: int
+    identity: str
+    files: Mapping[str, FileFacts]
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +60,7 @@ class Staged:
 
 def write_shard(
     index: Path,
+    manifest: Manifest,
     name: str,
     *,
     features: NDArray[np.floating],
@@ -43,16 +68,63 @@ def write_shard(
     pooled: NDArray[np.floating],
     images: Columns,
     cells: Columns,
-) -> ShardEntry:
-    """Write shards/NAME; it exists for others once `IndexWriter.add` has taken the entry.
+) -> Shard:
+    """Commit shards/NAME; what bore the name before gives way, if it was damaged or of other content.
 
     features (n, H, W, C) unit-length cells of the original variant, norms (n, H, W), pooled (n, C), one row
     per image, zeros where its status is not ok; columns as in `columns.IMAGES` and `columns.CELLS`.
     """
+    _make_way(index, name)
     with new_folder(index, index / SHARDS / name) as temporary:
         _save_arrays(temporary, features, norms, pooled)
-        _write_tables(temporary, images, cells)
-    return _entry(index, name, images)
+        return _describe(temporary, manifest, name, images, cells)
+
+
+def promote_staged(index: Path, manifest: Manifest, name: str, *, images: Columns, cells: Columns) -> Shard:
+    """Commit shards/NAME of what is staged under that name, and clear the staging."""
+    _make_way(index, name)
+    with new_folder(index, index / SHARDS / name) as temporary:
+        for file in ARRAYS:
+            _link(inside(index, STAGING, name, file), temporary / file)
+        shard = _describe(temporary, manifest, name, images, cells)
+    retire(index, inside(index, STAGING, name))
+    return shard
+
+
+def read_shard(index: Path, name: str) -> Shard:
+    """What shards/NAME says of itself; IndexDamaged where it does not, or names other files than ours."""
+    path = inside(index, SHARDS, name, SHARD)
+    shard = read_sealed(path, Shard)
+    if shard.name != name or set(shard.files) != FILES or shard.first < 0 or shard.images < 1:
+        raise IndexDamaged(f"{path} is damaged: it is not about this shard")
+    return shard
+
+
+def shard_names(index: Path) -> list[str]:
+    """The committed shards, in order of their names."""
+    return [
+        name for name in names_in(index, SHARDS, SHARD_NAME) if inside(index, SHARDS, name, SHARD).is_file()
+    ]
+
+
+def changed_files(index: Path, shard: Shard, verified: Verified | None = None) -> Iterator[str]:
+    """The shard's files that are not what was written; those in a state that is `verified` are not read."""
+    for file, facts in shard.files.items():
+        parts = (SHARDS, shard.name, file)
+        if verified is not None and verified.is_known(parts, facts):
+            continue
+        if not facts.hold_for(inside(index, *parts)):
+            yield file
+        elif verified is not None:
+            verified.note(parts, facts)
+
+
+def drop_shard(index: Path, name: str) -> None:
+    """Take a damaged shard away: the plan knows which images it held, so they are indexed again."""
+    retire(index, inside(index, SHARDS, name))
+
+
+# ------------------------------------------------------------------------------------- staging
 
 
 def write_staged(
@@ -65,31 +137,37 @@ def write_staged(
     images: Columns,
 ) -> None:
     """Keep extracted images in staging/NAME until a head has scored them."""
+    retire(index, inside(index, STAGING, name))
     with new_folder(index, index / STAGING / name) as temporary:
         _save_arrays(temporary, features, norms, pooled)
-        write_parquet(temporary / "images.parquet", images, IMAGES)
+        write_parquet(temporary / TABLES[0], images, IMAGES)
 
 
 def staged_names(index: Path) -> tuple[str, ...]:
     """Names of what is staged, in order."""
-    folder = index / STAGING
-    return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
+    return tuple(names_in(index, STAGING, SHARD_NAME))
 
 
 def read_staged(index: Path, name: str) -> Staged:
     """Staged images, their arrays memory-mapped; `images` can be given back to `promote_staged`."""
-    folder = index / STAGING / name
-    features, norms, pooled = (np.load(folder / file, mmap_mode="r") for file in ARRAYS)
-    return Staged(name, features, norms, pooled, read_parquet(folder / "images.parquet"))
+    features, norms, pooled = (np.load(inside(index, STAGING, name, file), mmap_mode="r") for file in ARRAYS)
+    return Staged(name, features, norms, pooled, read_parquet(inside(index, STAGING, name, TABLES[0])))
 
 
-def promote_staged(index: Path, name: str, *, images: Columns, cells: Columns) -> ShardEntry:
-    """Make shards/NAME of what is staged under that name; `IndexWriter.add` then clears the staging."""
-    with new_folder(index, index / SHARDS / name) as temporary:
-        for file in ARRAYS:
-            os.link(index / STAGING / name / file, temporary / file)
-        _write_tables(temporary, images, cells)
-    return _entry(index, name, images)
+def clear_staging(index: Path, done: set[str]) -> None:
+    """Delete what is staged under the names of committed shards: their writer was killed in between."""
+    for name in staged_names(index):
+        if name in done:
+            retire(index, inside(index, STAGING, name))
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def _make_way(index: Path, name: str) -> None:
+    if not SHARD_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a shard: 5 to 12 digits")
+    retire(index, inside(index, SHARDS, name))
 
 
 def _save_arrays(
@@ -103,16 +181,29 @@ def _save_arrays(
     np.save(folder / ARRAYS[2], pooled.astype(np.float32, copy=False))
 
 
-def _write_tables(folder: Path, images: Columns, cells: Columns) -> None:
+def _describe(folder: Path, manifest: Manifest, name: str, images: Columns, cells: Columns) -> Shard:
+    """Write what a shard has beside its arrays, shard.json last."""
     rows = len(np.load(folder / ARRAYS[0], mmap_mode="r"))
     ids = np.asarray(images["id"])
     if len_of(images["id"]) != rows or not np.array_equal(ids, np.arange(ids[0], ids[0] + rows)):
         raise ValueError(f"the {rows} rows of features need as many consecutive image ids")
-    write_parquet(folder / "images.parquet", images, IMAGES)
-    write_parquet(folder / "cells.parquet", cells, CELLS)
+    write_parquet(folder / TABLES[0], images, IMAGES)
+    write_parquet(folder / TABLES[1], cells, CELLS)
+    return describe_shard(folder, manifest, name, int(ids[0]), rows)
 
 
-def _entry(index: Path, name: str, images: Columns) -> ShardEntry:
-    ids = np.asarray(images["id"])
-    files = sorted(path for path in (index / SHARDS / name).iterdir() if not path.name.startswith(TEMPORARY))
-    return ShardEntry(name, int(ids[0]), len(ids), {path.name: FileFacts.of(path) for path in files})
+def describe_shard(folder: Path, manifest: Manifest, name: str, first: int, images: int) -> Shard:
+    """Measure a shard's files and write its shard.json, and beside it the index's own manifest."""
+    write_manifest(folder, manifest)
+    facts = {file: FileFacts.of(folder / file, images if file in ARRAYS else 0) for file in sorted(FILES)}
+    shard = Shard(name, first, images, manifest.identity, facts, dict(manifest.versions))
+    write_sealed(folder / SHARD, shard)
+    return shard
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

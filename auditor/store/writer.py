@@ -1,38 +1,49 @@
-"""The one writer of an index: takes its lock, sweeps what a killed run left, adds shards, finishes."""
+"""The one writer of an index: takes its lock, plans shards, and makes what is derived from them current.
+
+Shards themselves are committed without it (`shards.write_shard`), by as many processes as one likes.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMismatch
-from auditor.files import TEMPORARY, new_file, remove_folder
-from auditor.store.columns import connect, read_parquet
-from auditor.store.counts import count_built
-from auditor.store.derived import DATABASE, MAP, build_derived
+from auditor.errors import AuditError, IndexDamaged, IndexMismatch
+from auditor.files import TEMPORARY, flush, new_folder
+from auditor.store.blocks import FileFacts, Verified
+from auditor.store.counts import count_images
+from auditor.store.derived import build_derived
+from auditor.store.generations import (
+    DATABASE,
+    MAP,
+    VECTORS,
+    Generation,
+    ShardRef,
+    fingerprint,
+    make_current,
+    next_name,
+    read_current,
+    save_generation,
+)
+from auditor.store.go_on import index_command
+from auditor.store.lock import take_lock
 from auditor.store.manifest import (
-    MANIFEST,
-    DroppedShard,
-    FileFacts,
     Manifest,
-    ShardEntry,
     has_manifest,
+    is_index,
     read_manifest,
+    repair_sentence,
     write_manifest,
 )
-from auditor.store.repair import index_command
-from auditor.store.shards import SHARDS, STAGING
-
-LOCK = ".lock"
-OWN_NAMES = {LOCK, SHARDS, STAGING, "heads", DATABASE, "cells.faiss", MAP}
+from auditor.store.placement import Placed, extend_placement, read_placement, set_removed
+from auditor.store.places import DERIVED, MANIFEST, OWN_NAMES, inside, sweep
+from auditor.store.shards import Shard, changed_files, clear_staging, drop_shard, read_shard, shard_names
 
 
 class IndexWriter:
@@ -41,37 +52,39 @@ class IndexWriter:
     def __init__(self, path: Path, manifest: Manifest, lock: FileLock) -> None:
         self.path = path
         self.manifest = manifest
+        self.placement = read_placement(path)
+        self.verified = Verified(path)
         self._lock = lock
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> Self:
         """Begin an index in a new or empty folder."""
         path.mkdir(parents=True, exist_ok=True)
+        _check_free(path)
         lock = take_lock(path)
         try:
             _check_free(path)
-            now = datetime.now(UTC).isoformat()
-            writer = cls(path, replace(manifest, created=now, shards=(), derived={}, is_complete=False), lock)
-            writer._sweep()
-            writer._save()
+            sweep(path)
+            begun = replace(manifest, created=datetime.now(UTC).isoformat())
+            write_manifest(path, begun)
+            return cls(path, begun, lock)
         except BaseException:
             lock.release()
             raise
-        return writer
 
     @classmethod
     def resume(cls, path: Path) -> Self:
-        """Go on with an index: what its manifest does not know is deleted."""
-        manifest = read_manifest(path)
+        """Go on with an index; what an ended writer left unfinished is deleted."""
+        read_manifest(path)
         lock = take_lock(path)
         try:
-            manifest = read_manifest(path)  # the last writer may have changed it before it let go
-            writer = cls(path, manifest, lock)
-            writer._sweep()
+            writer = cls(path, read_manifest(path), lock)  # the last writer may have changed it
+            sweep(path)
+            clear_staging(path, set(shard_names(path)))
+            return writer
         except BaseException:
             lock.release()
             raise
-        return writer
 
     def __enter__(self) -> Self:
         return self
@@ -83,130 +96,143 @@ class IndexWriter:
 
     def close(self) -> None:
         """Release the lock."""
+        self.verified.save()
         self._lock.release()
 
-    def add(self, shard: ShardEntry) -> None:
-        """Make a written shard part of the index, and clear what was staged under its name."""
-        shards = sorted([*self.manifest.shards, shard], key=lambda entry: entry.first)
-        for before, after in pairwise(shards):
-            if before.first + before.images > after.first:
-                raise ValueError(f"shards {before.name} and {after.name} hold the same image ids")
-        dropped = tuple(lost for lost in self.manifest.dropped if lost.name != shard.name)
-        self._change(shards=tuple(shards), dropped=dropped)
-        if (self.path / STAGING / shard.name).is_dir():
-            remove_folder(self.path / STAGING / shard.name)
+    @property
+    def is_complete(self) -> bool:
+        """Whether readers have everything that was planned, as it is now."""
+        current = read_current(self.path)
+        if current is None or current.removed != tuple(sorted(self.placement.removed)):
+            return False
+        planned = [(shard.name, shard.first, len(shard.paths)) for shard in self.placement.shards]
+        return planned == [(shard.name, shard.first, shard.images) for shard in current.shards]
 
-    def drop(self, *names: str) -> tuple[DroppedShard, ...]:
-        """Take damaged shards out; `manifest.dropped` keeps paths and ids until they are added again."""
-        doomed = [shard for shard in self.manifest.shards if shard.name in names]
-        lost = tuple(
-            DroppedShard(shard.name, shard.first, shard_paths(self.path, self.manifest, shard))
-            for shard in doomed
-        )
-        shards = tuple(shard for shard in self.manifest.shards if shard.name not in names)
-        self._change(shards=shards, dropped=(*self.manifest.dropped, *lost))
-        self._sweep()
-        return lost
+    def place(self, shards: Sequence[Placed]) -> None:
+        """Give ids to new images, before any of them is looked at."""
+        if not shards:
+            return
+        expected = self.placement.images
+        for shard in shards:
+            if shard.first != expected or not shard.paths:
+                raise ValueError(f"shard {shard.name} begins at {shard.first}, and the next id is {expected}")
+            expected += len(shard.paths)
+        extend_placement(self.path, shards)
+        self.placement = read_placement(self.path)
 
-    def mark_removed(self, images: Iterable[int]) -> None:
-        """Set exactly these images aside as no longer in the dataset; their ids are never given out again."""
-        self._change(removed=tuple(sorted({int(image) for image in images})))
+    def set_removed(self, images: Iterable[int]) -> None:
+        """Set exactly these images aside as not in the dataset; their ids are never given out again."""
+        wanted = frozenset(int(image) for image in images)
+        set_removed(self.path, wanted - self.placement.removed, self.placement.removed - wanted)
+        self.placement = read_placement(self.path)
 
     def update(self, **changes: Any) -> None:
-        """Replace fields of the manifest, for example head, certificate or options."""
-        self._change(**changes)
+        """Replace fields of the manifest: certificate and options, or the head before the first shard."""
+        changed = replace(self.manifest, **changes)
+        if changed.identity != self.manifest.identity and shard_names(self.path):
+            raise ValueError(f"{self.path} has shards that were made under another {', '.join(changes)}")
+        self.manifest = changed
+        write_manifest(self.path, changed)
+
+    def drop_damaged(self) -> tuple[Placed, ...]:
+        """Take shards away that are not what was planned and written; the plan keeps their images."""
+        committed = set(shard_names(self.path))
+        damaged = [
+            placed
+            for placed in self.placement.shards
+            if placed.name in committed and next(iter(self.problems(placed)), None) is not None
+        ]
+        for placed in damaged:
+            drop_shard(self.path, placed.name)
+        return tuple(damaged)
+
+    def missing(self) -> tuple[Placed, ...]:
+        """The planned shards that are still to be made."""
+        committed = set(shard_names(self.path))
+        return tuple(placed for placed in self.placement.shards if placed.name not in committed)
+
+    def problems(self, placed: Placed) -> Iterable[str]:
+        """Why a committed shard is not what was planned and written."""
+        return shard_problems(self.path, self.manifest, placed, self.verified)
 
     def finish(self) -> None:
-        """Build what is derived and declare the index complete."""
-        expected = 0
-        for shard in self.manifest.shards:
-            if shard.first != expected:
-                break
-            expected += shard.images
-        if expected != self.manifest.images:
-            go_on = index_command(self.path, self.manifest)
-            raise IndexDamaged(f"{self.path} lacks images from id {expected} on; go on with: {go_on}")
-        # a map of these very shards outlives a repair; one of others was forgotten when they changed
-        kept = {
-            name: facts
-            for name, facts in self.manifest.derived.items()
-            if name == MAP and facts.hold_for(self.path / name)
-        }
-        derived = build_derived(self.path, self.manifest) | kept
-        counts = count_built(self.path, self.manifest)
-        self.manifest = replace(self.manifest, derived=derived, is_complete=True, counts=counts)
-        self._save()
-
-    def keep(self, name: str, write: Callable[[Path], None]) -> None:
-        """Add a derived file that a question made; the index stays as old as its shards.
-
-        The manifest forgets an older file of this name first: killed half-way, there is none.
-        """
-        others = {other: facts for other, facts in self.manifest.derived.items() if other != name}
-        self._record(others)
-        with new_file(self.path / name) as temporary:
-            write(temporary)
-        self._record(others | {name: FileFacts.of(self.path / name)})
-
-    def _record(self, derived: Mapping[str, FileFacts]) -> None:
-        self.manifest = replace(self.manifest, derived=derived)
-        write_manifest(self.path, self.manifest)
-
-    def _change(self, **changes: Any) -> None:
-        """Whatever changes makes the derived files stale, so that a kill before `finish` is seen."""
-        unfinished = {"derived": {}, "is_complete": False, "counts": None}
-        self.manifest = replace(self.manifest, **{**unfinished, **changes})
-        self._save()
-
-    def _save(self) -> None:
-        self.manifest = replace(self.manifest, modified=datetime.now(UTC).isoformat())
-        write_manifest(self.path, self.manifest)
-
-    def _sweep(self) -> None:
-        """Delete what a killed run left: unfinished files and folders, shards that the manifest lacks."""
-        names = {shard.name for shard in self.manifest.shards}
-        if MAP not in self.manifest.derived:
-            (self.path / MAP).unlink(missing_ok=True)
-        for path in self.path.glob(f"{TEMPORARY}*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for path in (self.path / SHARDS).glob("*"):
-            if path.name not in names:
-                remove_folder(path)
-        for path in (self.path / STAGING).glob("*"):
-            if path.name in names:  # killed between the manifest and the clearing
-                remove_folder(path)
-
-
-def shard_paths(index: Path, manifest: Manifest, shard: ShardEntry) -> tuple[str, ...]:
-    """Paths of the shard's images, from its own table or, where that is damaged, from the database."""
-    table = index / SHARDS / shard.name / "images.parquet"
-    if shard.files["images.parquet"].hold_for(table):
-        return tuple(str(path) for path in read_parquet(table)["path"])
-    if DATABASE not in manifest.derived or not manifest.derived[DATABASE].hold_for(index / DATABASE):
-        raise IndexDamaged(
-            f"{table} and {index / DATABASE} are both damaged, so nothing says which images the shard held; "
-            f"delete {index} and build it again with: {index_command(index, manifest)}"
+        """Build what is derived from all planned shards, and give it to readers."""
+        shards = self._shards()
+        refs, removed = tuple(map(ShardRef.of, shards)), tuple(sorted(self.placement.removed))
+        made = Generation(
+            next_name(self.path),
+            datetime.now(UTC).isoformat(),
+            fingerprint(self.manifest, refs, removed),
+            refs,
+            removed,
+            {},
         )
-    with connect(index / DATABASE) as connection:
-        query = "SELECT path FROM images WHERE id >= ? AND id < ? ORDER BY id"
-        rows = connection.execute(query, [shard.first, shard.first + shard.images]).fetchall()
-    return tuple(path for (path,) in rows)
+        with new_folder(self.path, self.path / DERIVED / made.name) as folder:
+            build_derived(self.path, self.manifest, shards, removed, made.fingerprint, folder)
+            names = [DATABASE, VECTORS, *self._copy_map(made, folder)]
+            counts = count_images(self.path, folder / DATABASE, shards)
+            facts = {name: FileFacts.of(folder / name) for name in names}
+            made = replace(made, counts=counts, files=facts)
+            save_generation(folder, made)
+        make_current(self.path, made)
+        for name, each in made.files.items():
+            self.verified.note((DERIVED, made.name, name), each)
+
+    @property
+    def command(self) -> str:
+        """What goes on with this index."""
+        return index_command(self.path, self.manifest)
+
+    def _shards(self) -> list[Shard]:
+        committed = set(shard_names(self.path))
+        for placed in self.placement.shards:
+            if placed.name not in committed:
+                raise IndexDamaged(
+                    f"{self.path} lacks images from id {placed.first} on; go on with: {self.command}"
+                )
+        return [read_shard(self.path, placed.name) for placed in self.placement.shards]
+
+    def _copy_map(self, made: Generation, folder: Path) -> list[str]:
+        """A map of these very shards outlives a repair; one of others is made again when it is asked for."""
+        try:
+            current = read_current(self.path)
+        except IndexDamaged:
+            return []
+        if current is None or current.fingerprint != made.fingerprint or MAP not in current.files:
+            return []
+        path = inside(self.path, DERIVED, current.name, MAP)
+        if not current.files[MAP].hold_for(path):
+            return []
+        (folder / MAP).write_bytes(path.read_bytes())
+        flush(folder / MAP)
+        return [MAP]
 
 
-def take_lock(path: Path) -> FileLock:
-    """The lock of the one writer, taken; IndexBusy where another process has it."""
-    lock = FileLock(path / LOCK)
+def shard_problems(
+    index: Path, manifest: Manifest, placed: Placed, verified: Verified | None = None
+) -> Iterable[str]:
+    """Why a shard is not what was planned and written; with `verified`, once per state of a file."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise IndexBusy(f"another process is writing {path}; wait until it is done, then try again") from None
-    return lock
+        shard = read_shard(index, placed.name)
+    except IndexDamaged as error:
+        yield str(error)
+        return
+    if shard.identity != manifest.identity:
+        yield "made with another backbone, head or preprocessing than this index"
+    elif (shard.first, shard.images) != (placed.first, len(placed.paths)):
+        yield "of other images than were planned"
+    else:
+        changed = ", ".join(changed_files(index, shard, verified))
+        if changed:
+            yield f"{changed} damaged"
 
 
 def _check_free(path: Path) -> None:
-    """Refuse a folder that holds an index or anything that is not ours to sweep."""
+    """Refuse a folder that holds an index, also one that lost its manifest, or anything that is not ours."""
     if has_manifest(path):
         raise IndexMismatch(f"{path} already holds an index; choose another name or go on with it")
+    if is_index(path):
+        raise IndexDamaged(f"{path / MANIFEST} is missing; {repair_sentence(path)}")
     others = sorted(
         entry.name
         for entry in path.iterdir()

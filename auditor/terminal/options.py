@@ -9,7 +9,6 @@ import typer
 
 from auditor.errors import AuditError
 from auditor.files import INDEXES as INDEXES
-from auditor.terminal.lines import warn
 
 if TYPE_CHECKING:
     from auditor.store import Index
@@ -36,10 +35,11 @@ Subject = Annotated[str, typer.Argument(help="An indexed image, or an image file
 def index_path(name: str | None) -> Path:
     """The folder of an index: newest, by name below indexes/, or a path of its own."""
     from auditor.store.listing import newest
+    from auditor.store.manifest import is_index
 
     if name is None:
-        return newest(INDEXES, warn)
-    return Path(name) if Path(name, "index.json").exists() else INDEXES / name
+        return newest(INDEXES)
+    return Path(name) if is_index(Path(name)) else INDEXES / name
 
 
 def open_index(name: str | None) -> Index:

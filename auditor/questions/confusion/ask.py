@@ -60,7 +60,7 @@ def confusion(index: Index) -> Confusion:
 
 
 def _rows(index: Index, sql: str) -> Iterator[dict[str, Any]]:
-    columns = index.query(sql)
+    columns = index.counted(sql)
     for values in zip(*(column.tolist() for column in columns.values()), strict=True):
         yield dict(zip(columns, values, strict=True))
 

@@ -25,8 +25,7 @@ from auditor.search.cluster_facts import (
     sampled_cells,
 )
 from auditor.search.content import has_content, usable_images
-from auditor.store import Index, find_map, save_map
-from auditor.store.derived import MAP
+from auditor.store import Index, find_map, save_map, stored_map
 
 KEPT = 2.0  # times as often in the same place as by chance
 ON_OBJECTS = 0.2  # of the cells of a mark that nobody labelled may touch an annotated object
@@ -110,10 +109,10 @@ def _over_represented(index: Index, path: Path) -> dict[int, tuple[ClassShare, .
 
 def report(index: Index, wish: Wish) -> Iterator[Answer | str]:
     """On a page: the map that the index has; making one takes a minute and loads UMAP."""
-    if MAP not in index.manifest.derived:
+    path = stored_map(index)
+    if path is None:
         yield f"The map is not on this page until there is one; make it with: audit map --index {index.name}"
         return
-    path = index.path / MAP
     made = index.query("SELECT sample, seed FROM read_parquet($map) LIMIT 1", {"map": str(path)})
     words = (f"--{name}={values[0]}" for name, values in made.items())
     yield Answer(describe(index, path), tuple(words))
@@ -121,10 +120,11 @@ def report(index: Index, wish: Wish) -> Iterator[Answer | str]:
 
 def findings(index: Index) -> Iterator[Finding]:
     """Of each class the cluster that its images hold and others do not: on no object, kept to few places."""
-    if MAP not in index.manifest.derived:
+    path = stored_map(index)
+    if path is None:
         raise DatasetError("marks that belong to a class are found on the map; make it with: audit map")
     strongest: dict[str, Finding] = {}
-    for cluster in describe(index, index.path / MAP).clusters:
+    for cluster in describe(index, path).clusters:
         mark = _mark(cluster)
         if mark is not None and mark.strength > getattr(strongest.get(mark.subject), "strength", FOUND):
             strongest[mark.subject] = mark

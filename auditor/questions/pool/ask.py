@@ -127,7 +127,7 @@ def _predict(
 def _foreground(index: Index) -> Flags:
     """Foreground flags (images, cells); none where nothing is annotated."""
     rows = index.query("SELECT image, cell FROM cells WHERE variant = 0 AND foreground")
-    flags = np.zeros((index.manifest.images, index.manifest.cells_per_image), np.bool_)
+    flags = np.zeros((index.images, index.manifest.cells_per_image), np.bool_)
     flags[rows["image"], rows["cell"]] = True
     return flags
 

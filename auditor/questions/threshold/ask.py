@@ -220,7 +220,7 @@ def _compare(index: Index, vectors: Callable[[int], Values], prototypes: Values,
 
 def _table(index: Index, shown: Counts, values: NDArray[np.floating]) -> Values:
     """Values of the shown cells as (images, cells), 0 for images that are not evaluated."""
-    table = np.zeros((index.manifest.images, index.manifest.cells_per_image), np.float32)
+    table = np.zeros((index.images, index.manifest.cells_per_image), np.float32)
     table[shown["image"], shown["cell"]] = values
     return table
 

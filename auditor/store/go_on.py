@@ -1,4 +1,4 @@
-"""The commands that make an index sound again, as one types them in a shell."""
+"""The command that goes on with an index, as one types it in a shell."""
 
 from __future__ import annotations
 
@@ -6,21 +6,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from auditor.files import INDEXES
+from auditor.files import index_word
 from auditor.store.manifest import Manifest
 
 _BUILT_IN = {"hub", "package"}  # weights that no option names
-
-
-def index_word(path: Path) -> str:
-    """What --index and --name call the index: its name below indexes/, else its full path."""
-    full = path.resolve()
-    return full.name if full.parent == INDEXES.resolve() else str(full)
-
-
-def rebuild_command(path: Path) -> str:
-    """Builds what is derived from the shards again."""
-    return shlex.join(["audit", "check", "--index", index_word(path), "--repair"])
 
 
 def index_command(path: Path, manifest: Manifest, head: str | None = None) -> str:
@@ -30,11 +19,6 @@ def index_command(path: Path, manifest: Manifest, head: str | None = None) -> st
     An index that is older than the record of --limit and --sample goes on with every image of the dataset.
     """
     return shlex.join(["audit", "index", manifest.dataset.root, *_options(path, manifest, head)])
-
-
-def repair_sentence(path: Path) -> str:
-    """What an error about derived files ends with."""
-    return f"rebuild it with: {rebuild_command(path)}"
 
 
 def _options(path: Path, manifest: Manifest, head: str | None) -> Iterator[str]:

@@ -1,0 +1,36 @@
+"""The one writer of an index: a lock that the system lets go of when its process ends, and who has it."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from auditor.errors import IndexBusy
+from auditor.files import machine_name
+from auditor.store.places import HOLDER, LOCK, inside
+
+
+def take_lock(index: Path) -> FileLock:
+    """The lock, taken; IndexBusy, naming the process and machine that has it, where another does."""
+    lock = FileLock(inside(index, LOCK))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IndexBusy(
+            f"another process{_holder(index)} is writing {index}; wait until it is done, then try again"
+        ) from None
+    about = {"pid": os.getpid(), "host": machine_name(), "since": datetime.now(UTC).isoformat("T", "seconds")}
+    inside(index, HOLDER).write_text(json.dumps(about), encoding="utf-8")
+    return lock
+
+
+def _holder(index: Path) -> str:
+    try:
+        about = json.loads(inside(index, HOLDER).read_text(encoding="utf-8"))
+        return f" ({int(about['pid'])} on {about['host']}, since {about['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

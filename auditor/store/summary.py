@@ -1,0 +1,45 @@
+"""One row of `audit list`: what an index says of itself, without opening its database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auditor.records import IndexSummary
+from auditor.store.generations import Generation
+from auditor.store.manifest import Manifest
+from auditor.store.placement import Placement
+from auditor.store.places import bytes_below
+
+
+def summarise(
+    path: Path, manifest: Manifest, generation: Generation | None, plan: Placement | None = None
+) -> IndexSummary:
+    """An index as its readers see it; one without a generation is unfinished, and counts what was planned.
+
+    With the plan it also counts as unfinished where the generation lacks images of it.
+    """
+    planned = plan or Placement()
+    given_out, removed = planned.images, planned.removed
+    if generation is not None:
+        given_out, removed = generation.images, frozenset(generation.removed)
+    images, counts = given_out - len(removed), generation.counts if generation else None
+    return IndexSummary(
+        name=path.resolve().name,
+        dataset=Path(manifest.dataset.root).name,
+        backbone=manifest.backbone.name,
+        images=images,
+        cells=(counts.indexed if counts else images) * manifest.cells_per_image,
+        bytes=bytes_below(path),
+        head=manifest.head.name,
+        certificate=manifest.certificate,
+        is_complete=generation is not None and given_out >= planned.images,
+        broken=counts.broken if counts else None,
+        filtered=counts.filtered if counts else None,
+        removed=len(removed),
+        empty_cells=counts.empty_cells if counts else None,
+        images_with_empty_cells=counts.images_with_empty_cells if counts else None,
+        caveats=manifest.caveats,
+        weights=manifest.backbone.weights,
+        created=manifest.created,
+        modified=generation.made if generation else manifest.created,
+    )

@@ -1,0 +1,96 @@
+"""Two ways of doing the same, measured side by side in one run: ratios of CPU seconds."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """CPU seconds of ours and of the other, in rounds that took turns."""
+
+    name: str
+    ours: tuple[float, ...]
+    other: tuple[float, ...]
+    goal: float | None
+
+    @property
+    def value(self) -> float:
+        """Median of ours over the median of the other."""
+        return statistics.median(self.ours) / max(statistics.median(self.other), 1e-9)
+
+    @property
+    def spread(self) -> float:
+        """How far the ratios of single rounds lie apart, as a share of their median."""
+        ratios = [a / max(b, 1e-9) for a, b in zip(self.ours, self.other, strict=True)]
+        return (max(ratios) - min(ratios)) / max(statistics.median(ratios), 1e-9)
+
+    def __str__(self) -> str:
+        verdict = ""
+        if self.goal is not None:
+            is_met, margin = self.value <= self.goal, abs(self.value / self.goal - 1)
+            verdict = f"  goal <= {self.goal:g}: {'met' if is_met else 'NOT MET'}"
+            verdict += ", inconclusive: the spread is larger than the margin" if self.spread > margin else ""
+        return (
+            f"{self.name:<58} {self.value:6.2f}x  ({statistics.median(self.ours):.3f} / "
+            f"{statistics.median(self.other):.3f} CPU-s, spread {self.spread:.0%}){verdict}"
+        )
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    other: Callable[[], object],
+    goal: float | None = None,
+    rounds: int = 5,
+) -> Ratio:
+    """Run both in turns, once to warm up and then `rounds` times."""
+    ours(), other()
+    pairs = [(_cpu(ours), _cpu(other)) for _ in range(rounds)]
+    mine, theirs = zip(*pairs, strict=True)
+    ratio = Ratio(name, mine, theirs, goal)
+    print(ratio, flush=True)
+    return ratio
+
+
+def run(*words: str | Path, cwd: Path) -> None:
+    """A command in a process of its own, its output dropped; CalledProcessError where it fails."""
+    command = [sys.executable, *map(str, words)]
+    subprocess.run(command, check=True, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def peak_memory(words: Sequence[str | Path]) -> int:
+    """MiB that a Python process needed at most."""
+    script = (
+        "import resource, runpy, sys; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.split()[-1])
+
+
+def load() -> str:
+    """The machine, and what else it was doing."""
+    return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    before = _used()
+    work()
+    return _used() - before
+
+
+def _used() -> float:
+    """CPU seconds of this process and of the children that it waited for."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
