@@ -8,7 +8,7 @@ from auditor.data.load import Loaded, load
 from auditor.errors import IndexMismatch
 from auditor.records import Dataset, Sample
 from auditor.store import Index
-from auditor.store.repair import index_command
+from auditor.store.go_on import index_command
 
 
 def load_named(index: Index, path: str) -> Loaded:
