@@ -17,7 +17,7 @@ from conftest import run_audit
 from photos import SMALL, write_photo
 from PIL import Image
 
-from auditor.errors import AuditError
+from auditor.errors import AuditError, CellError
 from auditor.store import Index
 
 NAMES = {
@@ -218,6 +218,12 @@ def test_names_that_are_no_text_are_left_out_and_counted(
     ):
         with pytest.raises(AuditError):
             run_audit(*words)
+
+
+@pytest.mark.parametrize("question", ["grid {}", "match {} {}", "relevance {} --cell 0,0"])
+def test_a_name_longer_than_any_file_is_of_no_image(question: str, here: Path) -> None:
+    with pytest.raises(CellError, match="is not in i; close matches"):
+        run_audit(*(word.replace("{}", "n" * 400) for word in question.split()))
 
 
 def test_a_broken_image_of_any_name_is_told_harmlessly(

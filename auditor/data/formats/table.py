@@ -15,6 +15,7 @@ from auditor.data.files import Source
 from auditor.data.formats.masks import annotate, read_labels
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
+from auditor.files import is_file
 from auditor.records import ClassName, Dataset, MaskFile, Region, Sample
 
 _NAMES = ("manifest.jsonl", "manifest.csv")
@@ -121,7 +122,7 @@ def _sample(
     if mask is None:
         notes.count("Masks whose paths lead out of the folder, not opened", f"line {row.line}, {row.mask}")
         return replace(sample, unclear="the path of its mask leads out of the folder")
-    if not _is_there(mask):
+    if not is_file(mask):
         notes.count("Masks that are not there, their images kept without foreground", row.mask)
         return replace(sample, unclear=f"its mask {row.mask} is not there")
     if not listed:
@@ -140,13 +141,6 @@ def _locate(mask: str, places: tuple[Path, Path]) -> Path | None:
     path = os.path.normpath(places[0].absolute() / mask)
     is_inside = any(Path(path).is_relative_to(os.path.normpath(place.absolute())) for place in places)
     return Path(path) if is_inside else None
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name longer than any file's
-        return False
 
 
 def _whole_mask(mask: Path, label: int | None, labels: Sequence[int]) -> tuple[Region, ...]:
