@@ -69,7 +69,7 @@ def kinds(page: Page) -> list[type]:
 def draw_places(index: Index) -> None:
     """A map of any places, since UMAP takes a minute and is tested elsewhere."""
     rng = np.random.default_rng(0)
-    width, images = index.manifest.cells_per_image, index.manifest.images
+    width, images = index.manifest.cells_per_image, index.images
     cells = np.arange(images * width)
     save_map(
         index,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from auditor.store import Index
+from auditor.store.go_on import index_command
 
 CENSUS = """
 WITH known AS (
@@ -24,7 +25,7 @@ def explain_absence(index: Index) -> str | None:
     )
     root = index.manifest.dataset.root
     if not images:
-        return f"{index.name} has no image that could be read; see: audit check"
+        return f"{index.name} has no image that could be read; see: audit check --index {index.name}"
     if not annotated and unclear:  # an image that is usable has an error where its annotation has one
         return (
             f"the foreground of {unclear:,} of {images:,} images of {index.name} is unknown and nothing else "
@@ -32,8 +33,8 @@ def explain_absence(index: Index) -> str | None:
         )
     if not annotated:
         return (
-            f"nothing is annotated in {index.name}: this needs boxes or masks; build it with: "
-            f"audit index {root} --annotations FILE"
+            f"nothing is annotated in {index.name}: this needs boxes or masks; index it with them: "
+            + index_beside(index, "annotated", "--annotations FILE")
         )
     if not labelled:
         return _unmatched(index, annotated)
@@ -55,6 +56,14 @@ def explain_no_background(index: Index) -> str:
     )
 
 
+def index_beside(index: Index, kind: str, *words: str, head: str | None = None) -> str:
+    """The command that makes another index of the same images and backbone, with these words besides."""
+    manifest = index.manifest
+    if head is None and manifest.options.get("head_file") and manifest.head.file:
+        head = str(index.path.resolve() / manifest.head.file)
+    return " ".join([index_command(index.path.with_name(f"{index.name}-{kind}"), manifest, head), *words])
+
+
 def _unmatched(index: Index, annotated: int) -> str:
     """Foreground is there, but its classes are not the head's."""
     manifest = index.manifest
@@ -63,11 +72,9 @@ def _unmatched(index: Index, annotated: int) -> str:
     heads = f"{len(manifest.classes):,} classes of its head"
     whose = f"the dataset's classes ({first})" if names else "its labels"
     if manifest.options.get("head_file"):
-        fix = (
-            f"name the head's classes as the dataset does: audit index {manifest.dataset.root} --classes FILE"
-        )
+        fix = f"name the head's classes as the dataset does: {index_beside(index, 'named', '--classes FILE')}"
     else:
-        fix = f"train a head on the labels: audit index {manifest.dataset.root} --head probe"
+        fix = f"train a head on the labels: {index_beside(index, 'probe', head='probe')}"
     return (
         f"{annotated:,} images of {index.name} have boxes or masks, but none of {whose} is among the "
         f"{heads}; {fix}"

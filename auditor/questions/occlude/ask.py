@@ -18,6 +18,7 @@ from auditor.explain.inpaint import NOTHING, OPENCV, change_outside, inpaint, re
 from auditor.explain.scorer import Scorer, load_annotated
 from auditor.grids import Mask, occupancy
 from auditor.indexing.score import CellScores
+from auditor.measure.absence import index_beside
 from auditor.questions.occlude.record import Flip, Guess, ImageContext, Pixels, Shift
 from auditor.records import Fill, ImageGrids, Rate
 from auditor.report.page_parts import Answer, Wish
@@ -51,7 +52,7 @@ def read_panels(index: Index, path: str, inpainted: Path | None = None) -> Panel
     if packed is None:
         raise DatasetError(
             f"{known} has no annotated foreground to occlude; index it with boxes or masks: "
-            f"audit index {index.manifest.dataset.root} --annotations FILE"
+            + index_beside(index, "annotated", "--annotations FILE")
         )
     loaded = load_annotated(index, known, packed, content_hash)
     if loaded.foreground is None or loaded.size is None:
