@@ -11,6 +11,7 @@ from auditor.data.filling import occlude_crop
 from auditor.data.shown import unpack_mask
 from auditor.errors import CellError, DatasetError
 from auditor.explain.indexed import load_named
+from auditor.files import is_file
 from auditor.records import ImageGrids
 from auditor.store import Index
 
@@ -20,7 +21,7 @@ def is_outside(index: Index, image: str) -> bool:
     try:
         index.image(image)
     except CellError:
-        return Path(image).is_file()
+        return is_file(Path(image))
     return False
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from auditor.data.load import Loaded
 from auditor.errors import CellError, DatasetError, IndexMismatch
 from auditor.explain.indexed import load_file, load_named
+from auditor.files import is_file
 from auditor.indexing.extract import Extractor
 from auditor.indexing.score import score_grid
 from auditor.models.backbone import Backbone, Grid
@@ -88,7 +89,7 @@ def locate(index: Index, image: str) -> tuple[str, Tensor | None]:
     try:
         identifier = index.image(image)
     except CellError:
-        if not Path(image).is_file():
+        if not is_file(Path(image)):
             raise
         return image, None
     path = index.path_of(identifier)

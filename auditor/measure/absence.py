@@ -7,11 +7,12 @@ from auditor.store.go_on import index_command
 
 CENSUS = """
 WITH known AS (
-  SELECT len(coalesce(labels, [])) > 0 AS has_label, id IN (
+  SELECT error, len(coalesce(labels, [])) > 0 AS has_label, id IN (
     SELECT image FROM cells WHERE variant = 0 AND cell = 0 AND foreground IS NOT NULL) AS has_foreground
   FROM images WHERE usable)
 SELECT count(*) AS images, count(*) FILTER (has_foreground) AS annotated,
-  count(*) FILTER (has_label) AS labelled, count(*) FILTER (has_label AND has_foreground) AS both
+  count(*) FILTER (has_label) AS labelled, count(*) FILTER (has_label AND has_foreground) AS both,
+  min(error) AS problem, count(error) AS unclear
 FROM known
 """
 
@@ -19,10 +20,17 @@ FROM known
 def explain_absence(index: Index) -> str | None:
     """Why no image of the index has both a class of the head and foreground; None where some has."""
     found = index.query(CENSUS)
-    images, annotated, labelled, both = (int(found[name][0]) for name in found)
+    images, annotated, labelled, both, unclear = (
+        int(found[name][0]) for name in ("images", "annotated", "labelled", "both", "unclear")
+    )
     root = index.manifest.dataset.root
     if not images:
         return f"{index.name} has no image that could be read; see: audit check --index {index.name}"
+    if not annotated and unclear:  # an image that is usable has an error where its annotation has one
+        return (
+            f"the foreground of {unclear:,} of {images:,} images of {index.name} is unknown and nothing else "
+            f"is annotated: {found['problem'][0]}; correct the annotations and index under another --name"
+        )
     if not annotated:
         return (
             f"nothing is annotated in {index.name}: this needs boxes or masks; index it with them: "
