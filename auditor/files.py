@@ -138,3 +138,11 @@ def index_word(path: Path) -> str:
     """What --index and --name call an index: its name below indexes/, else its full path."""
     full = path.resolve()
     return full.name if full.parent == INDEXES.resolve() else str(full)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file of this name, which may be one that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:  # it is too long
+        return False

@@ -43,8 +43,9 @@ def run_audit(*words: str | Path) -> None:
 
 
 @pytest.fixture
-def audit(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command and return what it printed on standard output."""
+def audit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command and return what it printed on standard output, each row on one line."""
+    monkeypatch.setenv("COLUMNS", "1000")
 
     def run(*words: str | Path) -> str:
         capsys.readouterr()

@@ -330,3 +330,19 @@ def fake_images(world: World, scores: NDArray[Any], image_scores: NDArray[Any]) 
         )
         for row, labels in enumerate(world.labels)
     ]
+
+
+class Diary:
+    """A watch that keeps the stages, what was counted in each, and the order."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[int]] = {}
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def start(self, stage: str, total: int) -> None:
+        self.stages[stage] = [0, total]
+
+    def advance(self, count: int) -> None:
+        self.stages[list(self.stages)[-1]][0] += count

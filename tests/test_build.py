@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,7 @@ def test_a_broken_image_is_recorded_and_the_run_goes_on(dataset: Path, audit: Ca
         "index", dataset / "images", "-a", dataset / "boxes", *SMALL, "--name", "i", "--max-bad", "1"
     )
     assert "6 images listed = 5 indexed + 1 broken" in said
+    assert re.search(r"^\w+: .*00\.png is no image", said, re.MULTILINE)
     with Index.open(Path("indexes/i")) as index:
         rows = index.query("SELECT path, status, error FROM images WHERE status <> 'ok'")
         assert rows["path"].tolist() == ["cat/00.png"]

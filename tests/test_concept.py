@@ -15,6 +15,7 @@ from auditor.errors import AuditError
 from auditor.questions.concept.ask import References, concept, lowest_left_out, read_references, score_cells
 from auditor.questions.match.ask import match
 from auditor.records import Rate
+from auditor.report.views import view_of
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, random_images
 
@@ -211,3 +212,15 @@ def test_references_need_not_come_from_the_index(index: Index) -> None:
     found = concept(index, References("axes", ("x", "y"), vectors, vectors[:0]))
     assert found.threshold == 0
     assert found.images.total == int(index.query("SELECT count(*) AS n FROM images WHERE usable")["n"][0])
+
+
+def test_references_that_are_not_alike_tell_nothing_apart(index: Index) -> None:
+    vector, none = np.eye(DIM, dtype=np.float32)[0], np.empty((0, DIM), np.float32)
+    unlike = concept(index, References("x", ("a", "b"), np.stack([vector, -vector]), none))
+    alike = concept(index, References("x", ("a", "b"), np.stack([vector, vector]), none))
+    assert unlike.threshold == pytest.approx(-1)
+    assert (unlike.is_told_apart, alike.is_told_apart) == (False, True)
+    shown = view_of(unlike)
+    assert len(shown.tables) == 1
+    assert any("unlike one another" in note for note in shown.notes)
+    assert len(view_of(alike).tables) == 2

@@ -335,6 +335,14 @@ def test_no_mask_of_a_manifest_leaves_the_folder(tmp_path: Path, path: str) -> N
     assert is_counted(dataset)
 
 
+def test_a_mask_whose_name_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    put(tmp_path, "1.png")
+    write(tmp_path / "manifest.jsonl", {"path": "1.png", "label": "cat", "mask": "m" * 5000})
+    (sample,) = read_dataset(tmp_path).samples
+    assert sample.unclear
+    assert sample.regions == ()
+
+
 def test_masks_of_a_manifest_may_be_named_from_its_own_folder(tmp_path: Path) -> None:
     put(tmp_path, "data/images/1.png", "data/masks/1.png", "notes/masks/1.png")
     for mask in ("../data/masks/1.png", str(tmp_path / "data/masks/1.png"), "masks/1.png"):
@@ -390,6 +398,20 @@ def test_an_unclear_image_leaves_every_count_of_foreground(
         assert (row["status"][0], row["code"][0]) == ("ok", "annotation")
         assert index.manifest.classes[row["label"][0]].name == "cat"
         assert any("1 image whose annotations" in note for note in index.manifest.dataset.notes)
+
+
+def test_where_no_annotation_can_be_used_the_answer_is_not_that_there_is_none(
+    tmp_path: Path, audit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_dataset(tmp_path / "pets")
+    for path in root.glob("boxes/*.xml"):
+        path.write_text(path.read_text().replace("<ymin>15</ymin>", "<ymin>nan</ymin>"))
+    audit("index", root / "images", "-a", root / "boxes", *SMALL, "--head", "probe", "--name", "i")
+    with pytest.raises(
+        DatasetError, match=r"of 6 of 6 images of i is unknown .* cannot be used: a box is missing"
+    ):
+        audit("context")
 
 
 def test_the_foreground_of_a_box_is_what_it_was(tmp_path: Path) -> None:

@@ -210,13 +210,30 @@ def test_one_class_has_the_same_family_as_in_the_table(demo: Path) -> None:
 
 
 def test_twenty_classes_and_more_on_demand(tmp_path: Path) -> None:
-    counts = made_up([(label, False, True, False) for label in range(6)])
+    counts = made_up([(label, False, True, False) for label in range(6) for _ in range(2)])
     with Index.open(make_index(tmp_path / "i", random_images(0, 5))) as index:
         table = compare_fills(index, ("mean",), counts, has_placebo=False)
     rows = tuple(replace(table.rows[1], label=label, name=f"c{label}") for label in range(30))
     (short,) = view_of(replace(table, rows=rows)).tables
     assert (len(short.rows), short.notes[0]) == (20, "10 classes more: --all")
     assert len(view_of(replace(table, rows=rows, shows_all=True)).tables[0].rows) == 30
+
+
+def test_a_class_of_one_image_is_neither_listed_nor_drawn_unless_asked_for(tmp_path: Path) -> None:
+    pairs = [(0, False, True, False), *[(1, True, True, False)] * 2, (2, False, True, False)]
+    with Index.open(make_index(tmp_path / "i", random_images(0, 5))) as index:
+        table = compare_fills(index, ("mean",), made_up(pairs), has_placebo=False)
+        alone = compare_fills(index, ("mean",), made_up(pairs[:1]), has_placebo=False)
+    assert table.judged == (None, 1)
+    (short,) = view_of(table).tables
+    assert len(short.rows) == 2
+    assert short.notes[:2] == (
+        "2 classes with one image with background cannot be judged.",
+        "2 classes more: --all",
+    )
+    assert len(view_of(replace(table, shows_all=True)).tables[0].rows) == 4
+    assert alone.judged == (0,)
+    assert draw_fills(table).height == draw_fills(replace(table, rows=table.rows[:2])).height
 
 
 def test_dots_stand_where_the_numbers_say(tmp_path: Path) -> None:
@@ -233,7 +250,7 @@ def test_dots_stand_where_the_numbers_say(tmp_path: Path) -> None:
 
 
 def test_many_classes_are_cut_and_said(tmp_path: Path) -> None:
-    counts = made_up([(label, False, True, False) for label in range(6)])
+    counts = made_up([(label, False, True, False) for label in range(6) for _ in range(2)])
     with Index.open(make_index(tmp_path / "i", random_images(0, 5))) as index:
         table = compare_fills(index, ("mean",), counts, has_placebo=False)
     small = draw_fills(FillTable(table.index, table.fills, table.rows[:2]))

@@ -22,12 +22,16 @@ def subjects(answer: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(each["subject"] for each in answer["findings"]))
 
 
-def test_the_planted_faults_are_the_findings_of_the_demo(demo: Path, ask: Callable[..., Any]) -> None:
+def test_the_planted_faults_are_the_findings_of_the_demo(
+    demo: Path, ask: Callable[..., Any], audit: Callable[..., str]
+) -> None:
     answer = ask("findings")
     assert subjects(answer)[:2] == PLANTED
     first = answer["findings"][0]
     assert first["rate"]["value"] > 0.9
     assert first["interval"][0] > 0.8
+    said = audit("findings")
+    assert said.count("Look closer: audit context --index scenes-symbols ") >= 2
 
 
 def test_scenes_without_faults_give_no_finding(

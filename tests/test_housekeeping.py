@@ -13,8 +13,10 @@ import pytest
 import typer
 from conftest import run_audit
 
+from auditor.cli import listing
 from auditor.cli.housekeeping import remove
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMissing
+from auditor.measure.evidence import cell_evidence
 from auditor.store import HeadFacts, Index, IndexWriter, read_current, read_manifest
 from auditor.store.check import check
 from auditor.store.manifest import write_manifest
@@ -49,6 +51,22 @@ def test_the_list_says_weights_date_and_newest(here: Path, ask: Callable[..., An
     assert "untrained" not in rows["a"]
     assert rows["b"].startswith("b * ")
     assert any(line.startswith("b: random weights") for line in shown)
+
+
+def test_the_list_says_whether_cells_carry_the_class(
+    here: Path, ask: Callable[..., Any], audit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("indexes/b/audit.duckdb").rename("kept")  # b cannot be asked, a can
+    shown = audit("list").splitlines()
+    Path("kept").rename("indexes/b/audit.duckdb")
+    with Index.open(Path("indexes/a")) as index:
+        evidence = cell_evidence(index)
+    assert evidence is not None
+    assert f"a: {evidence.sentence}" in shown
+    assert not any(line.startswith("b: Its cells") for line in shown)
+    assert ask("list")[1]["evidence"] == evidence.sentence  # of the same images
+    monkeypatch.setattr(listing, "QUICK", 1)
+    assert [row["evidence"] for row in ask("list")] == [None, None]
 
 
 def test_a_damaged_index_is_a_line_of_the_list(here: Path, ask: Callable[..., Any], audit: Any) -> None:

@@ -26,7 +26,7 @@ from auditor.search.cluster_facts import position_lift
 from auditor.search.layout import Axes, Placing, lay_out, sample_cells
 from auditor.store import Index, IndexWriter, save_map, stored_map
 from auditor.store.check import check
-from indexes import make_index, random_images
+from indexes import Diary, make_index, random_images
 
 REACH = 16  # pixels: a cell sees a marker that comes within half a cell of it
 
@@ -145,22 +145,6 @@ def test_a_damaged_map_is_seen_and_a_stale_one_forgotten(tmp_path: Path) -> None
     assert check(folder).is_sound
 
 
-class Diary:
-    """A watch that keeps the stages, what was counted in each, and the order."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, list[int]] = {}
-
-    def say(self, text: str) -> None:
-        raise AssertionError(text)
-
-    def start(self, stage: str, total: int) -> None:
-        self.stages[stage] = [0, total]
-
-    def advance(self, count: int) -> None:
-        self.stages[list(self.stages)[-1]][0] += count
-
-
 def test_cells_without_content_lie_on_no_map_and_every_stage_is_told(tmp_path: Path) -> None:
     images = random_images(3, 12)
     for image in images:
@@ -191,6 +175,17 @@ def test_cells_without_content_lie_on_no_map_and_every_stage_is_told(tmp_path: P
     assert diary.stages["UMAP, epochs"] == [500, 500]
     placed = diary.stages["placing the other cells"]
     assert placed[0] == placed[1] == 104 - len(found.sampled)
+
+
+def test_a_map_without_annotations_has_clusters(tmp_path: Path) -> None:
+    images = random_images(3, 12)
+    for image in images:
+        image.status, image.present, image.foreground = "ok", None, None
+        image.features[:] = np.eye(image.features.shape[-1])[np.arange(9).reshape(3, 3) % 2]
+    with Index.open(make_index(tmp_path / "index", images)) as index:
+        found = map_(index, sample=60, seed=4)
+    assert found.clusters
+    assert {each.foreground for each in found.clusters} == {Rate(0, 0)}
 
 
 def cluster(number: int, images: int, lift: int, **changes: Any) -> Cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import reference
 
+from auditor.errors import DatasetError
 from auditor.measure.absence import explain_absence
 from auditor.measure.census import take_census
 from auditor.measure.chance import any_chance, with_chance
 from auditor.measure.counts import count_pairs
 from auditor.measure.evidence import cell_evidence
 from auditor.measure.rates import least_change, least_difference, wilson_of
-from auditor.questions.context.ask import context
+from auditor.questions.context.ask import class_detail, context
 from auditor.questions.metrics.ask import metrics
 from auditor.questions.threshold.ask import threshold
 from auditor.records import ClassName
@@ -162,6 +164,21 @@ def test_only_what_nobody_annotated_needs_boxes(tmp_path: Path) -> None:
             with pytest.raises(Exception, match="needs boxes or masks"):
                 question(index)
         assert "needs boxes" in (explain_absence(index) or "")
+        # the command makes the same index, with annotations, and beside this one
+        again = shlex.split((explain_absence(index) or "").partition("with them: ")[2])
+        assert again[:3] == ["audit", "index", index.manifest.dataset.root]
+        assert again[again.index("--backbone") + 1] == index.manifest.backbone.name
+        assert again[again.index("--name") + 1].endswith("i-annotated")
+        assert again[-2:] == ["--annotations", "FILE"]
+
+
+def test_a_class_of_an_index_without_labels_has_the_true_reason(tmp_path: Path) -> None:
+    images = [replace(image, status="ok", label=None, labels=(), present=None, foreground=None)
+              for image in random_images(0, 6)]  # fmt: skip
+    with Index.open(make_index(tmp_path / "i", images)) as index:
+        with pytest.raises(DatasetError, match="no image of i has a label that its head knows"):
+            class_detail(index, 3)
+        assert "6 without a label that the head knows" in take_census(index).sentence
 
 
 # ------------------------------------------------------------------------------------- ends of intervals

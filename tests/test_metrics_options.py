@@ -27,7 +27,7 @@ SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "9
 
 def make_index(path: Path, images: list[FakeImage]) -> Path:
     with IndexWriter.create(path, manifest()) as writer:
-        writer.add(shard(path, "00000", images, 0))
+        shard(writer, "00000", images, 0)
         writer.finish()
     return path
 

@@ -16,9 +16,10 @@ from auditor.models.backbone import Backbone, Grid
 from auditor.models.catalog import resolve
 from auditor.models.head_files import load_head, save_head
 from auditor.models.heads import LinearHead, OwnHead, certify, make_text_head
-from auditor.models.probe import ProbeHead, train_probe
+from auditor.models.probe import ProbeHead, train_mlp_probe, train_probe
 from auditor.models.weights import assemble, load_backbone
 from auditor.records import ClassName, Preprocess
+from indexes import Diary
 
 torch.set_num_threads(1)  # small work: on a busy machine threads cost more than they give
 
@@ -224,6 +225,14 @@ def test_training_is_deterministic_and_follows_its_seed() -> None:
     first, again, other = (train_probe(*arguments, seed=seed, epochs=3) for seed in (1, 1, 2))
     assert torch.equal(first.weight, again.weight)
     assert not torch.equal(first.weight, other.weight)
+
+
+@pytest.mark.parametrize(("learn", "epochs"), [(train_probe, 3), (train_mlp_probe, 6)])
+def test_every_epoch_of_a_probe_is_told(learn, epochs):
+    diary = Diary()
+    vectors = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    learn(vectors, [(row % 3,) for row in range(40)], named(3), np.arange(40) % 2, epochs=3, watch=diary)
+    assert diary.stages == {"training a probe, epochs": [epochs, epochs]}
 
 
 def test_several_positives_share_the_probability() -> None:

@@ -19,6 +19,7 @@ from auditor.errors import DatasetError, IndexMismatch
 from auditor.indexing.train_probe import Probed, probe
 from auditor.models.probe import train_probe
 from auditor.questions.metrics.ask import metrics
+from auditor.questions.probe.ask import probe as ask_probe
 from auditor.records import ClassName, Preprocess, ProbeKind, Rate
 from auditor.records.watch import Silence
 from auditor.store import Index
@@ -128,6 +129,19 @@ def test_images_that_both_indexes_hold_are_not_trained_on(tmp_path: Path) -> Non
     path = write_world(tmp_path / "on", replace(world, labels=world.labels[:10], present=world.present[:10],
                                                features=world.features[:10]))  # fmt: skip
     assert train(path, write_world(tmp_path / "train", world), epochs=2).trained_images == 20
+
+
+def test_images_of_classes_that_only_their_fold_shows_are_counted(tmp_path: Path) -> None:
+    world = make_world(4, 40, labels=1)
+    folds, lonely = [fold(digest) for digest in world.hashes], 2
+    spread = replace(world, labels=[(number % 3,) for number in range(40)])
+    alone = replace(world, labels=[(3,) if own == lonely else (own % 2,) for own in folds])
+    notes = []
+    for name, version in (("spread", spread), ("alone", alone)):
+        with Index.open(write_world(tmp_path / name, version)) as index:
+            notes.append(" ".join(ask_probe(index, epochs=2, watch=Silence()).notes))
+    assert "outside their fold" not in notes[0]
+    assert f"{folds.count(lonely)} of 40 images are of classes that no image outside their fold" in notes[1]
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])

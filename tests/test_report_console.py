@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import run_audit
 from rich.console import Console
 
 from auditor.cli.listing import view_backbones, view_check, view_indexes
@@ -16,8 +17,9 @@ from auditor.questions.match.record import Match, Pair
 from auditor.questions.metrics.record import Metrics
 from auditor.questions.similar.record import Similar
 from auditor.records import VARIANTS, BackboneRow, Certificate, Check, Hit, IndexSummary, Rate
+from auditor.report.tables import Column, Entry, Table
 from auditor.report.views import View, view_of
-from auditor.terminal.console import print_view
+from auditor.terminal.console import output, print_line, print_view
 from auditor.terminal.progress import Patience
 
 HOSTILE = "[/]x[red]\x1b[31m\u202e.jpg"
@@ -93,10 +95,10 @@ RECORDS = {
 }
 
 
-def shown(record: object, width: int | None = 80) -> str:
-    """What a terminal of this width shows, or a pipe where it is None."""
+def shown(record: object, width: int = 80) -> str:
+    """What a console of this width shows."""
     text = io.StringIO()
-    console = Console(file=text, width=width or 80, force_terminal=width is not None, color_system=None)
+    console = Console(file=text, width=width, color_system=None)
     print_view(view(record), console)
     return text.getvalue()
 
@@ -116,7 +118,7 @@ def numbers(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_names_are_text_and_never_markup_or_escapes(name):
-    text = shown(RECORDS[name], None)
+    text = shown(RECORDS[name], 400)
     assert SHOWN in text
     assert not any(char in text for char in "\x1b\u202e")
 
@@ -135,10 +137,24 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(name, width)
     assert set(whole[name]) <= numbers(text)
 
 
-def test_a_pipe_gets_every_row_on_one_line():
+@pytest.mark.parametrize(("columns", "width"), [(None, 120), ("70", 70), ("1000", 1000)])
+def test_a_pipe_is_as_wide_as_columns_says(columns, width, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
     detail = replace(context("sea slug, " * 20), synset=None)
-    lines = shown(ContextTable("val", "delta", (detail,)), None).splitlines()
-    assert any("sea slug, " * 20 in line and "71.8 (56–84)" in line and "0.004" in line for line in lines)
+    print_view(view(ContextTable("val", "delta", (detail,))), output())
+    print_line("so it is " * 60, output())
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    is_whole = any("sea slug, " * 20 in line and "71.8 (56–84)" in line and "0.004" in line for line in lines)
+    assert is_whole == (width == 1000)
+
+
+def test_a_path_is_not_cut_where_there_is_room():
+    path = "validation/n02106662/00000657.jpg"
+    hit = Hit(path, 1, 2, 0.9, "tabby", True, None)
+    assert f"{path}:1,2" in shown(Similar("val", "a.jpg", 3, 4, (hit,)), 120)
 
 
 def test_a_long_name_folds_before_the_table_is_split():
@@ -250,7 +266,7 @@ def test_check_says_sound_or_what_is_wrong():
 
 
 def test_unfinished_indexes_are_named_and_empty_lists_are_said_so():
-    assert "is unfinished" in shown(RECORDS["indexes"], None)
+    assert "is unfinished" in shown(RECORDS["indexes"])
     assert shown([]).strip() == "Nothing to show."
 
 
@@ -265,3 +281,24 @@ def test_a_long_wait_is_said_on_a_terminal_and_leaves_nothing_there():
             assert text.getvalue().endswith("\x1b[2K")  # the line is erased
         else:
             assert "audit" not in text.getvalue()
+
+
+@pytest.mark.parametrize("words", [[], ["map"], ["check"], ["remove"], ["fills"]], ids=" ".join)
+def test_flags_are_shown_without_a_value(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    run_audit(*words, "--help")
+    lines = capsys.readouterr().out.splitlines()
+    assert not any("bool" in line for line in lines)
+    assert any(re.search(r"--help +-h +Show this", line) for line in lines)
+
+
+def test_a_long_table_shows_its_ends_and_says_where_the_rest_is():
+    columns = (Column("Class", is_number=False),)
+    rows = tuple((Entry(f"class-{number}"),) for number in range(50))
+    text = io.StringIO()
+    table = Table("Classes", columns, rows, ("A note.",), ends=(20, 10))
+    print_view(View("Classes", (table,)), Console(file=text, width=80))
+    shown_rows = re.findall(r"class-(\d+)", text.getvalue())
+    assert shown_rows == [str(number) for number in (*range(20), *range(40, 50))]
+    assert "all 50 rows: --json" in text.getvalue()
+    assert text.getvalue().count("A note.") == 1

@@ -9,14 +9,18 @@ from PIL import Image, ImageDraw
 
 from auditor.draw.charts import as_written, new_figure, picture, points
 from auditor.draw.colours import Bright, colour_of
-from auditor.draw.grids import draw_grid, draw_variants, figure, save
+from auditor.draw.grids import draw_grid, draw_variants, figure, name_image, save
 from auditor.draw.layers import short_percent
 from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_path, wrap, write_fitted
+from auditor.questions.attack.draw import draw_attack
+from auditor.questions.attack.record import Attack
 from auditor.questions.match.draw import draw_match
 from auditor.questions.match.record import Match, Pair
 from auditor.questions.similar.draw import draw_similar
 from auditor.questions.similar.record import Similar
 from auditor.records import VARIANTS, Hit, ImageGrids
+from auditor.report.views import Picture
+from auditor.terminal.show import save_pictures
 
 BLACK = Image.new("RGB", (224, 224))
 NAMES = {0: "tabby, tabby cat", 1: "", 2: "三つ指 🙂 \x1b[31m", 3: "three-toed sloth " * 9, 4: "y" * 300}
@@ -89,6 +93,15 @@ def test_a_picture_is_held_below_so_many_bytes(tmp_path):
         assert (read.mode, read.size) == ("RGB", (980, 980))  # what fits is written as it is
 
 
+def test_what_is_exact_is_written_as_it_is(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
+    pictures = Picture(("a",), noise, "a", most=20_000), Picture(("b",), noise, "b", most=None)
+    reduced, exact = save_pictures(pictures, "val", tmp_path / "a.png")
+    assert reduced.stat().st_size <= 20_000 < exact.stat().st_size
+    with Image.open(exact) as read:
+        np.testing.assert_array_equal(read, noise)
+
+
 def test_a_classs_name_on_a_card_is_whole_where_smaller_letters_hold_it():
     drawn = [Image.new("RGB", (400, 40)) for _ in range(2)]
     for image, text in zip(drawn, ("W" * 12, "W" * 40), strict=True):
@@ -139,6 +152,14 @@ def test_variants_stand_side_by_side_in_their_order():
         strength = tint(one, index, 0, 0)
         expected = [level * (1 - strength) + c * strength for c in colour_of(label)]
         assert np.allclose(pixel(drawn, index * (panel + 24) + 14, 52 + 14), expected, atol=1.5)
+
+
+def test_a_drawing_can_name_its_image_above_it():
+    drawn = Image.new("RGB", (300, 100))
+    named = np.asarray(name_image(drawn, "a/b.jpg"), int)
+    assert named.shape == (144, 300, 3)
+    assert named[:44].min() < 160  # letters
+    assert not named[44:].any()
 
 
 def test_colours_are_stable_and_neighbours_differ():
@@ -249,7 +270,10 @@ def test_words_are_kept_and_cuts_are_shown():
     assert wrap("three-toed sloth", font, 1000) == ["three-toed sloth"]
     assert shorten("golden retriever", font, 1000) == "golden retriever"
     assert shorten("golden retriever", font, 90).endswith("…")
-    assert shorten_path("a/very/long/path/image.jpg", font, 110).endswith("image.jpg")
+    shortened = shorten_path("a/very/long/path/image.jpg", font, 150)
+    assert shortened.startswith("a/v")
+    assert shortened.endswith("image.jpg")
+    assert font.getlength(shortened) <= 150
 
 
 def ink(name: str) -> int:
@@ -268,3 +292,20 @@ def test_a_name_in_a_chart_is_no_formula_and_fits():
     assert 200 < ink("y" * 99) < 250
     assert ink("_猫") > ink("_")
     assert as_written("猫 \x1b") == "? \\x1b"
+
+
+def test_the_film_of_an_attack_draws_a_guess_fainter_than_a_certain_cell():
+    """The tiles are alike but for the probability: what is certain stands out of the photograph."""
+    labels = np.ones((2, 1, 1), int)
+    strengths = []
+    for chance in (0.0004, 0.3, 1.0):
+        film = Attack(
+            "val", "a.jpg", 2, 0.1, 0.1, labels, np.full((2, 1, 1), chance), labels[:, 0, 0],
+            np.zeros(2), 1, {1: "cat", 2: "dog"}, np.zeros((224, 224, 3), np.uint8), np.zeros((224, 224, 3)),
+        )  # fmt: skip
+        tile = np.asarray(draw_attack(film), int)[1000:1180, 40:210]
+        letters = tile.min(axis=2).max()
+        strengths.append((int(tile[0, 0].max()), int(letters)))
+    assert strengths == sorted(strengths)
+    assert strengths[0][0] < 0.25 * strengths[2][0]
+    assert strengths[0][1] < 130 < 240 < strengths[2][1]

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import auditor.store.index as store_index
 from auditor.errors import AuditError, CellError, IndexBusy, IndexDamaged, IndexMismatch, IndexMissing
+from auditor.measure.counts import CLASSES, IMAGES, PAIRS, STORED_REAL
+from auditor.measure.evidence import RANKS
 from auditor.store import (
     Index,
     IndexWriter,
@@ -25,6 +28,7 @@ from auditor.store import (
     staged_names,
     write_staged,
 )
+from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
 from auditor.store.manifest import write_manifest
 from auditor.store.sealed import checksum
@@ -267,3 +271,36 @@ def test_an_unfinished_index_says_how_to_go_on_and_a_list_shows_it(tmp_path: Pat
     assert newest(tmp_path) == path
     with pytest.raises(IndexMissing, match="audit index"):
         newest(tmp_path / "nowhere")
+
+
+def test_what_is_counted_once_is_what_would_be_counted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: list[FakeImage]
+) -> None:
+    path = make_index(tmp_path / "index", images)
+    of_images = IMAGES.format(classes=CLASSES["all"], real=STORED_REAL)
+    queries = [PAIRS.format(classes=CLASSES["all"]), of_images, RANKS]
+    with Index.open(path) as index:
+        plain = [index.query(sql) for sql in queries]
+    monkeypatch.setattr(store_index, "KEPT_FROM", 0)
+    for _ in range(2):  # made, then read
+        with Index.open(path) as index:
+            for sql, expected in zip(queries, plain, strict=True):
+                kept = index.counted(sql)
+                assert {name: column.dtype for name, column in kept.items()} == {
+                    name: column.dtype for name, column in expected.items()
+                }
+                assert {name: repr(column.tolist()) for name, column in kept.items()} == {
+                    name: repr(column.tolist()) for name, column in expected.items()
+                }
+    kept_files = sorted(file.name for file in path.glob("derived/*/counted-*.parquet"))
+    assert len(kept_files) == 3
+    assert check(path).is_sound
+    with IndexWriter.resume(path), Index.open(path) as index:  # while another writes, it is counted again
+        sql = "SELECT count(*) AS n FROM cells"
+        assert index.counted(sql)["n"].tolist() == index.query(sql)["n"].tolist()
+    with IndexWriter.resume(path) as writer:
+        writer.set_removed([0])
+        writer.finish()
+    current = read_current(path)
+    assert current is not None
+    assert not list((path / "derived" / current.name).glob("counted-*"))

@@ -22,7 +22,7 @@ from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresh
 from auditor.records import Preprocess, Rate
 from auditor.report.views import view_of
 from auditor.store import HeadFacts, Index
-from indexes import World, make_world, softmax, write_world
+from indexes import Diary, World, make_world, softmax, write_world
 
 SCORES: tuple[CellScore, ...] = ("max_softmax", "confidence", "feature_fg", "logit_fg")
 
@@ -113,6 +113,14 @@ def test_curves_equal_plain_loops(tmp_path: Path, seed: int) -> None:
     given = [row for row in range(40) if is_calibration(world, row)]
     assert 2 <= len(given) <= 15
     assert_equal_to_loops(found, world, [row for row in range(40) if row not in given], world, given)
+
+
+def test_the_comparison_of_every_image_is_told(tmp_path: Path) -> None:
+    diary = Diary()
+    with Index.open(write_world(tmp_path / "index", make_world(0, 40, noise=1.0))) as index:
+        images = threshold(index, watch=diary).images
+    assert list(diary.stages.values()) == [[images, images]] * 2
+    assert all("prototypes of" in stage for stage in diary.stages)
 
 
 def test_prototypes_from_a_split(tmp_path: Path) -> None:

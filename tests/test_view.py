@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 
+from auditor.page.compose import compose_answers
 from auditor.page.live import Live
 from auditor.page.serve import Server
 from auditor.questions.similar.ask import similar
-from auditor.store import Index
+from auditor.report.page_parts import Wish
+from auditor.store import Index, save_map
 from auditor.terminal.progress import Bar
 
 NAME = "scenes-symbols"
@@ -75,6 +80,21 @@ def test_its_own_page_is_given_what_it_asks_for(server: Server, index: Index) ->
     assert [(hit["id"], hit["cell"]) for hit in hits] == [
         (index.image(hit.path), hit.row * 7 + hit.col) for hit in expected
     ]
+
+
+def test_the_map_has_every_placed_cell(demo_folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / NAME
+    shutil.copytree(demo_folder / "indexes" / NAME, own)
+    with Index.open(own) as index, Bar(quiet=True) as bar:
+        cells = np.arange(index.images * 49)
+        columns = {"image": cells // 49, "cell": cells % 49, "x": cells / 1.0, "y": cells / 2.0}
+        columns = {**columns, "cluster": cells % 3, "is_sampled": cells % 2 == 0}
+        constants = {"sample": np.full(len(cells), 4000), "seed": np.full(len(cells), 0)}
+        save_map(index, {**columns, **constants})
+        page = Live(index).page("token", bar)
+        sampled = compose_answers(index, Wish(), is_live=False, bar=bar)
+    points = [len(b64decode(each.data["map"]["x"])) // 2 for each in (sampled, page)]
+    assert points == [len(cells) // 2, len(cells)]
 
 
 @pytest.mark.parametrize("target", ["/", "/?token=", "/?token=wrong", "/?token=%C3%A9", "/index.json"])

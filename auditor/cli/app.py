@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from auditor import __version__
 from auditor.cli import housekeeping, indexing, listing, report, synthetic, view
@@ -14,8 +15,28 @@ from auditor.questions import PANELS, QUESTIONS, Question, all_questions
 from auditor.terminal.endings import DEBUG
 from auditor.terminal.lines import say, warn
 
+
+def _as_flags(parameters: list[Any]) -> list[Any]:
+    """Options that take no value, which their help shows as such: not `--json <bool>`."""
+    for each in parameters:
+        if isinstance(each, TyperOption) and each.is_flag:
+            each.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_flags(super().get_params(ctx))
+
+
 app = typer.Typer(
     name="audit",
+    cls=_Group,
     help="What did my image classifier really look at, and what is in my dataset that nobody labelled?",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -28,7 +49,7 @@ app = typer.Typer(
 def _add_question(question: Question) -> None:
     module = question.load("command")
     command = getattr(module, question.name, None) or getattr(module, f"{question.name}_")
-    app.command(name=question.name, rich_help_panel=question.panel)(command)
+    app.command(name=question.name, cls=_Command, rich_help_panel=question.panel)(command)
 
 
 def _add_plug_in(question: Question) -> None:
@@ -41,7 +62,7 @@ def _add_plug_in(question: Question) -> None:
 
 def _add(panel: str, *commands: Callable[..., None]) -> None:
     for command in commands:
-        app.command(name=command.__name__.rstrip("_"), rich_help_panel=panel)(command)
+        app.command(name=command.__name__.rstrip("_"), cls=_Command, rich_help_panel=panel)(command)
 
 
 _add(

@@ -154,7 +154,8 @@ def _naming(path: Path, data: bytes) -> Iterator[None]:
 def _is_known(data: bytes) -> bool:
     """Whether the first bytes are those of a format that is read: then the rest of the header is broken."""
     accept = [Image.OPEN[name][1] for name in _FORMATS if name in Image.OPEN]
-    return any(check(data[:16]) is True for check in accept if check is not None)
+    head = data[:16].ljust(16, b"\0")
+    return any(check(head) is True for check in accept if check is not None)
 
 
 def _open(data: bytes, path: Path) -> Image.Image:
@@ -212,6 +213,7 @@ def read_mask(path: Path, is_semantic: bool = True) -> NDArray[np.int64]:
     with _naming(path, data):
         image = _open(data, path)
         _check_lossless(image, data, path)
+        image.load()  # which turns a TIFF: its orientation is asked for afterwards
         turned = _turn(image, _orientation(image))
         bands = np.atleast_3d(np.asarray(turned))
     if image.mode in ("LA", "RGBA", "PA"):

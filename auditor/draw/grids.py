@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from auditor.draw.colours import Bright, Faint, Paper, White, colour_of
 from auditor.draw.layers import NAMED, colour_cells, lay_letters, letter_cell, opacity, outline, rule, spread
-from auditor.draw.lettering import letter, write, write_centred
+from auditor.draw.lettering import letter, write, write_centred, write_path
 from auditor.files import write_bytes
 from auditor.grids import cell_box
 from auditor.records import ImageGrids
@@ -47,6 +47,14 @@ def draw_variants(images: Sequence[Image.Image], grids: ImageGrids) -> Image.Ima
     for panel in panels[1:]:
         drawn = _beside(drawn, panel)
     return drawn if _has_names(grids, _PANEL) else _beside(drawn, _draw_legend(grids, drawn.height))
+
+
+def name_image(drawn: Image.Image, path: str) -> Image.Image:
+    """A drawing below the path of its image."""
+    named = Image.new("RGB", (drawn.width, drawn.height + 44), Paper)
+    named.paste(drawn, (0, 44))
+    write_path(ImageDraw.Draw(named), (2, 24), path, 26, drawn.width - 4)
+    return named
 
 
 def stack(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -80,7 +88,8 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _few_colours(image: Image.Image) -> Image.Image:
-    return image.quantize(256, Image.Quantize.FASTOCTREE)
+    palette = image.quantize(256, Image.Quantize.FASTOCTREE)
+    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)  # else skies get bands
 
 
 def figure(image: Image.Image, caption: str, alt: str) -> Figure:

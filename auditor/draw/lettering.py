@@ -17,6 +17,9 @@ from auditor.report.text import visible
 
 Font = ImageFont.FreeTypeFont
 
+_READABLE = 12
+"""Pixels of the smallest letters of a file's name."""
+
 
 @cache
 def plain_font(size: int) -> Font:
@@ -73,13 +76,15 @@ def shorten(text: str, font: Font, width: float) -> str:
 
 
 def shorten_path(path: str, font: Font, width: float) -> str:
-    """A path cut at its front, since the file's name stands at its end."""
+    """A path cut in its middle: what tells it from others stands at its end, what it is of at its front."""
     if font.getlength(path) <= width:
         return path
-    fitting = bisect_right(
-        range(len(path)), width, key=lambda kept: font.getlength("…" + path[len(path) - kept :])
-    )
-    return "…" + path[len(path) - max(fitting - 1, 0) :]
+
+    def cut(kept: int) -> str:
+        return f"{path[: kept // 4]}…{path[len(path) - (kept - kept // 4) :]}"
+
+    fitting = bisect_right(range(len(path)), width, key=lambda kept: font.getlength(cut(kept)))
+    return cut(max(fitting - 1, 0))
 
 
 def wrap(text: str, font: Font, width: float) -> list[str]:
@@ -151,9 +156,9 @@ def write_fitted(
 def write_path(
     draw: ImageDraw.ImageDraw, place: tuple[float, float], path: str, size: int, width: float
 ) -> None:
-    """A faint line that keeps the path's end, where the file's name stands; in smaller letters where wide."""
+    """A faint line that keeps a path's both ends; in hardly smaller letters where it is wide."""
     shown, font = letter(path, size)
-    for smaller in range(size - 1, size * 2 // 3, -1):
+    for smaller in range(size - 1, max(size * 4 // 5, _READABLE) - 1, -1):
         if font.getlength(shown) <= width:
             break
         shown, font = letter(path, smaller)

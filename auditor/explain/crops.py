@@ -8,9 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from auditor.data.filling import occlude_crop
-from auditor.data.pixels import load_input
 from auditor.data.shown import unpack_mask
 from auditor.errors import CellError, DatasetError
+from auditor.explain.indexed import load_named
+from auditor.files import is_file
 from auditor.records import ImageGrids
 from auditor.store import Index
 
@@ -20,19 +21,20 @@ def is_outside(index: Index, image: str) -> bool:
     try:
         index.image(image)
     except CellError:
-        return Path(image).is_file()
+        return is_file(Path(image))
     return False
 
 
 def crop(index: Index, path: str) -> Image.Image:
     """What the backbone saw of an image, pixel for pixel: of the dataset, or of a file of its own."""
-    inside = Path(index.manifest.dataset.root, path)
-    pixels, _ = load_input(inside if inside.is_file() else Path(path), index.manifest.preprocess)
-    return Image.fromarray(pixels)
+    loaded = load_named(index, path)
+    if not loaded.is_ok:
+        raise DatasetError(loaded.error or f"{path} cannot be read")
+    return Image.fromarray(loaded.pixels)
 
 
 def crops(index: Index, paths: Iterable[str]) -> dict[str, Image.Image]:
-    """The crops, by path, of those images that are still there."""
+    """The crops, by path, of those images that are still there; IndexMismatch where one has changed."""
     images = {}
     for path in dict.fromkeys(paths):
         try:

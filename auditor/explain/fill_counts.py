@@ -27,12 +27,12 @@ WORKERS = 4
 
 CHOSEN = """
 WITH pairs AS (
-  SELECT id, path, fold, foreground, unnest(list_distinct(labels)) AS class
+  SELECT id, path, hash, fold, foreground, unnest(list_distinct(labels)) AS class
   FROM images WHERE usable AND foreground IS NOT NULL),
 ranked AS (
   SELECT *, row_number() OVER (PARTITION BY class ORDER BY id) AS place
   FROM pairs WHERE $label IS NULL OR class = $label)
-SELECT id, path, fold, foreground, list(class ORDER BY class) AS classes
+SELECT id, path, hash, fold, foreground, list(class ORDER BY class) AS classes
 FROM ranked WHERE $limit IS NULL OR place <= $limit GROUP BY ALL ORDER BY id
 """
 """Annotated images with the classes to look for in each; at most `limit` images of a class."""
@@ -91,7 +91,8 @@ def _items(index: Index, chosen: Counts, has_placebo: bool, watch: Watch) -> Ite
     seed = int(index.manifest.options["seed"])
 
     def read(row: int) -> Item | str:
-        loaded = load_annotated(index, str(chosen["path"][row]), str(chosen["foreground"][row]))
+        path, packed, content_hash = (str(chosen[name][row]) for name in ("path", "foreground", "hash"))
+        loaded = load_annotated(index, path, packed, content_hash)
         if loaded.foreground is None:
             return loaded.error or "an image cannot be read"
         mask, fold = loaded.foreground.union, chosen["fold"][row]

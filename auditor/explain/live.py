@@ -11,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auditor.data.load import Loaded, load
+from auditor.data.load import Loaded
 from auditor.errors import CellError, DatasetError, IndexMismatch
+from auditor.explain.indexed import load_file, load_named
+from auditor.files import is_file
 from auditor.indexing.extract import Extractor
 from auditor.indexing.score import score_grid
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.head_files import load_head
 from auditor.models.heads import Head
 from auditor.models.weights import load_backbone
-from auditor.records import Dataset, ImageGrids, Sample
+from auditor.records import ImageGrids
 from auditor.store import Index
 from auditor.store.manifest import head_path
 
@@ -73,26 +75,27 @@ class OpenImage:
 
 def open_image(index: Index, image: str, device: str = "auto") -> OpenImage:
     """An indexed image, or an image file of its own, in front of the model; DatasetError without a head."""
-    path, file, fold = locate(index, image)
+    path, fold = locate(index, image)
     backbone, head = reopen(index, device)
     if head is None:
         raise _headless(index)
-    pixels = torch.tensor(_load(index, file).pixels).permute(2, 0, 1)[None].to(backbone.device)
+    loaded = _check(load_named(index, path))
+    pixels = torch.tensor(loaded.pixels).permute(2, 0, 1)[None].to(backbone.device)
     return OpenImage(path, pixels.to(torch.float32) / 255, backbone, head, fold)
 
 
-def locate(index: Index, image: str) -> tuple[str, Path, Tensor | None]:
-    """What the image is called, its file and its fold (1,); CellError for no indexed image and no file."""
+def locate(index: Index, image: str) -> tuple[str, Tensor | None]:
+    """What the image is called and its fold (1,); CellError for no indexed image and no file."""
     try:
         identifier = index.image(image)
     except CellError:
-        if not Path(image).is_file():
+        if not is_file(Path(image)):
             raise
-        return image, Path(image), None
+        return image, None
     path = index.path_of(identifier)
     folds = np.ma.filled(index.query("SELECT fold FROM images WHERE id = ?", [identifier])["fold"], 255)
     fold = None if folds[0] == 255 else torch.tensor([int(folds[0])])
-    return path, Path(index.manifest.dataset.root, path), fold
+    return path, fold
 
 
 def grids_of_file(index: Index, path: Path) -> ImageGrids:
@@ -115,14 +118,12 @@ def features_of_files(index: Index, paths: Sequence[Path]) -> list[NDArray[np.fl
 
 
 def _extract(backbone: Backbone, index: Index, path: Path) -> Grid:
-    return Extractor.of(index.manifest, backbone).original([_load(index, path)])
+    return Extractor.of(index.manifest, backbone).original([_check(load_file(index, path))])
 
 
-def _load(index: Index, path: Path) -> Loaded:
-    alone = Dataset(path.parent, "file", (), ())
-    loaded = load(alone, Sample(path.name), index.manifest.preprocess)
+def _check(loaded: Loaded) -> Loaded:
     if not loaded.is_ok:
-        raise CellError(loaded.error or f"{path} cannot be read")
+        raise CellError(loaded.error or f"{loaded.sample.path} cannot be read")
     return loaded
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from auditor.data.load import Loaded, load
+from auditor.data.load import Loaded
 from auditor.data.shown import unpack_mask
 from auditor.errors import DatasetError
+from auditor.explain.indexed import load_indexed
 from auditor.explain.live import reopen
 from auditor.grids import Mask
 from auditor.indexing.extract import Extractor
 from auditor.indexing.score import CellScores, score_grid
 from auditor.models.backbone import Grid
-from auditor.records import Dataset, Fill, Foreground, Sample
+from auditor.records import Fill, Foreground
 from auditor.store import Index
 
 Folds = Sequence[int | None]
@@ -51,10 +51,9 @@ class Scorer:
         return score_grid(self.head, grid, self.index.manifest.readout, chosen)
 
 
-def load_annotated(index: Index, path: str, packed: str) -> Loaded:
+def load_annotated(index: Index, path: str, packed: str, content_hash: str) -> Loaded:
     """An indexed image read again, with the foreground (packed) that the index holds."""
-    alone = Dataset(Path(index.manifest.dataset.root), "indexed", (), ())
-    loaded = load(alone, Sample(path), index.manifest.preprocess)
+    loaded = load_indexed(index, path, content_hash)
     return cover(loaded, unpack_mask(packed)) if loaded.is_ok else loaded
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -132,8 +132,9 @@ class Build:
         if self.writer.manifest.certificate is None:
             self.writer.update(certificate=self._certify(head))
         self.watch.start("images", left)
+        loaded = self._load(chain.from_iterable(task.samples for task in todo))
         for task in todo:
-            self._add_shard(task, head)
+            self._add_shard(task, islice(loaded, len(task.samples)), head)
         self.watch.start("building the database and the search index", 1)
         self.writer.finish()
         self.watch.advance(1)
@@ -192,8 +193,8 @@ class Build:
             )
 
     def _certify(self, head: Head | None) -> Certificate | None:
-        samples = self.dataset.samples[: 4 * CERTIFIED]
-        loaded = [item for item in self._load(samples) if item.is_ok][:CERTIFIED]
+        samples = self._load(self.dataset.samples[: 4 * CERTIFIED], ahead=self.request.workers)
+        loaded = list(islice((item for item in samples if item.is_ok), CERTIFIED))
         return certify(self.backbone, head, self.extractor.images(loaded)) if loaded else None
 
     # ------------------------------------------------------------------------------------- the shards
@@ -202,9 +203,10 @@ class Build:
         """Extract the originals alone: the probe needs all pooled vectors before it can score a cell."""
         todo = [task for task in todo if self._staged(task) is None]
         self.watch.start("images for the probe", sum(len(task.samples) for task in todo))
+        loaded = self._load(chain.from_iterable(task.samples for task in todo))
         for task in todo:
             rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
-            for batch in self._batches(rows, task.samples):
+            for batch in self._batches(rows, islice(loaded, len(task.samples))):
                 rows.put_features(list(batch), self.extractor.original(list(batch.values())))
             write_staged(self.writer.path, task.name, **rows.arrays(), images=rows.image_columns())
 
@@ -216,10 +218,10 @@ class Build:
         is_same = list(staged.images["path"]) == [sample.path for sample in task.samples]
         return staged if is_same else None
 
-    def _add_shard(self, task: Task, head: Head | None) -> None:
+    def _add_shard(self, task: Task, loaded: Iterable[Loaded], head: Head | None) -> None:
         rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
         staged = self._staged(task)
-        for batch in self._batches(rows, task.samples):
+        for batch in self._batches(rows, loaded):
             if staged is None:
                 grid = self.extractor.original(list(batch.values()))
                 rows.put_features(list(batch), grid)
@@ -248,10 +250,10 @@ class Build:
         for row, of_image in zip(batch, scores, strict=True):
             rows.put_scores(row, variant, of_image)
 
-    def _batches(self, rows: ShardRows, samples: Sequence[Sample]) -> Iterator[Batch]:
+    def _batches(self, rows: ShardRows, images: Iterable[Loaded]) -> Iterator[Batch]:
         """Describe every image and yield those that are ok by their row, a batch at a time."""
         batch: dict[int, Loaded] = {}
-        for row, loaded in enumerate(self._load(samples)):
+        for row, loaded in enumerate(images):
             rows.describe(row, loaded, self.plan.facts(loaded, self.dataset))
             if loaded.is_ok:
                 rows.put_foreground(row, loaded, self.plan.region_labels(loaded))
@@ -263,9 +265,11 @@ class Build:
         if batch:
             yield batch
 
-    def _load(self, samples: Iterable[Sample]) -> Iterator[Loaded]:
-        request, preprocess = self.request, self.backbone.preprocess
-        return load_ahead(self.dataset, samples, preprocess, workers=request.workers, ahead=2 * request.batch)
+    def _load(self, samples: Iterable[Sample], ahead: int | None = None) -> Iterator[Loaded]:
+        """Samples of all shards in one stream, so that decoding does not wait at the end of each."""
+        workers, preprocess = self.request.workers, self.backbone.preprocess
+        ahead = ahead or 2 * self.request.batch
+        return load_ahead(self.dataset, samples, preprocess, workers=workers, ahead=ahead)
 
 
 def restore_grid(staged: Staged, rows: Sequence[int]) -> Grid:

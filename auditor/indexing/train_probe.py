@@ -65,7 +65,13 @@ def probe(
     epochs = epochs or default_epochs(len(examples.positives), steps)
     watch.say(f"training a {kind} probe on {len(examples.positives)} pooled vectors, {epochs} epochs")
     head: AnyProbe = learn(
-        examples.pooled, examples.positives, source.manifest.classes, examples.folds, seed=seed, epochs=epochs
+        examples.pooled,
+        examples.positives,
+        source.manifest.classes,
+        examples.folds,
+        seed=seed,
+        epochs=epochs,
+        watch=watch,
     )
     file = f"heads/probe-{kind}-{seed}{'' if train is None else '-' + train.name}.safetensors"
     sha256 = _keep(on, head, file)

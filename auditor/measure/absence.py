@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from auditor.store import Index
+from auditor.store.go_on import index_command
 
 CENSUS = """
 WITH known AS (
-  SELECT len(coalesce(labels, [])) > 0 AS has_label, id IN (
+  SELECT error, len(coalesce(labels, [])) > 0 AS has_label, id IN (
     SELECT image FROM cells WHERE variant = 0 AND cell = 0 AND foreground IS NOT NULL) AS has_foreground
   FROM images WHERE usable)
 SELECT count(*) AS images, count(*) FILTER (has_foreground) AS annotated,
-  count(*) FILTER (has_label) AS labelled, count(*) FILTER (has_label AND has_foreground) AS both
+  count(*) FILTER (has_label) AS labelled, count(*) FILTER (has_label AND has_foreground) AS both,
+  min(error) AS problem, count(error) AS unclear
 FROM known
 """
 
@@ -18,14 +20,21 @@ FROM known
 def explain_absence(index: Index) -> str | None:
     """Why no image of the index has both a class of the head and foreground; None where some has."""
     found = index.query(CENSUS)
-    images, annotated, labelled, both = (int(found[name][0]) for name in found)
+    images, annotated, labelled, both, unclear = (
+        int(found[name][0]) for name in ("images", "annotated", "labelled", "both", "unclear")
+    )
     root = index.manifest.dataset.root
     if not images:
-        return f"{index.name} has no image that could be read; see: audit check"
+        return f"{index.name} has no image that could be read; see: audit check --index {index.name}"
+    if not annotated and unclear:  # an image that is usable has an error where its annotation has one
+        return (
+            f"the foreground of {unclear:,} of {images:,} images of {index.name} is unknown and nothing else "
+            f"is annotated: {found['problem'][0]}; correct the annotations and index under another --name"
+        )
     if not annotated:
         return (
-            f"nothing is annotated in {index.name}: this needs boxes or masks; build it with: "
-            f"audit index {root} --annotations FILE"
+            f"nothing is annotated in {index.name}: this needs boxes or masks; index it with them: "
+            + index_beside(index, "annotated", "--annotations FILE")
         )
     if not labelled:
         return _unmatched(index, annotated)
@@ -47,6 +56,14 @@ def explain_no_background(index: Index) -> str:
     )
 
 
+def index_beside(index: Index, kind: str, *words: str, head: str | None = None) -> str:
+    """The command that makes another index of the same images and backbone, with these words besides."""
+    manifest = index.manifest
+    if head is None and manifest.options.get("head_file") and manifest.head.file:
+        head = str(index.path.resolve() / manifest.head.file)
+    return " ".join([index_command(index.path.with_name(f"{index.name}-{kind}"), manifest, head), *words])
+
+
 def _unmatched(index: Index, annotated: int) -> str:
     """Foreground is there, but its classes are not the head's."""
     manifest = index.manifest
@@ -55,11 +72,9 @@ def _unmatched(index: Index, annotated: int) -> str:
     heads = f"{len(manifest.classes):,} classes of its head"
     whose = f"the dataset's classes ({first})" if names else "its labels"
     if manifest.options.get("head_file"):
-        fix = (
-            f"name the head's classes as the dataset does: audit index {manifest.dataset.root} --classes FILE"
-        )
+        fix = f"name the head's classes as the dataset does: {index_beside(index, 'named', '--classes FILE')}"
     else:
-        fix = f"train a head on the labels: audit index {manifest.dataset.root} --head probe"
+        fix = f"train a head on the labels: {index_beside(index, 'probe', head='probe')}"
     return (
         f"{annotated:,} images of {index.name} have boxes or masks, but none of {whose} is among the "
         f"{heads}; {fix}"

@@ -68,7 +68,7 @@ class ImageCensus:
 
     def _bare(self) -> Iterator[str]:
         if self.unlabelled:
-            yield f"{self.unlabelled:,} without a class of the head"
+            yield f"{self.unlabelled:,} without a label that the head knows"
         if self.unannotated:
             yield f"{self.unannotated:,} with a class but no boxes or masks"
 

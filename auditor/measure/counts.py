@@ -13,6 +13,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from auditor.errors import BackboneError
+from auditor.measure.absence import index_beside
 from auditor.store import Index
 
 Target = Literal["all", "one"]
@@ -121,5 +122,5 @@ def require_head(index: Index) -> None:
     if index.manifest.head.name == "none":
         raise BackboneError(
             f"{index.name} has no head, so no cell has a predicted class; build one that has with: "
-            f"audit index {index.manifest.dataset.root} --head probe"
+            + index_beside(index, "probe", head="probe")
         )

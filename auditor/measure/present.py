@@ -47,10 +47,13 @@ def rank_present(index: Index, *, target: Target = "all") -> PresentRanks:
     scores = require_scores(index)
     images: list[int] = []
     pairs: list[int] = []
-    for image, label, classes in zip(rows["id"], rows["label"], rows["classes"], strict=True):
+    cells_of = scores.each(rows["id"])
+    for image, label, classes, all_scores in zip(
+        rows["id"], rows["label"], rows["classes"], cells_of, strict=True
+    ):
         if label is not np.ma.masked:
             images.append(int(_ranks(scores.image(int(image))[None, present], present, int(label))[0]))
-        cells = scores.cells(int(image))[:, present] if len(classes) else None
+        cells = all_scores[:, present] if len(classes) else None
         pairs += [int(_ranks(cells, present, int(label)).min()) for label in classes if cells is not None]
     return PresentRanks(len(present), images, pairs)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from auditor.errors import BackboneError
 from auditor.models.backbone import Grid
 from auditor.records import ClassName, Verdict
+from auditor.records.watch import Silence, Watch
 
 _DROPOUT = 0.3  # section 4.3
 _BATCH = 256
@@ -134,6 +135,7 @@ def train_probe(
     *,
     seed: int = 0,
     epochs: int | None = None,
+    watch: Watch | None = None,
 ) -> ProbeHead:
     """One linear head per fold on pooled features (n, C); head f is trained without the images of fold f.
 
@@ -142,8 +144,10 @@ def train_probe(
     are left out.
     """
     features, labels, seen = _prepare(pooled, positives, folds)
-    epochs = epochs or default_epochs(len(features), LINEAR_STEPS)
-    weight, bias = _fit(features, labels, seen, len(classes), epochs, torch.Generator().manual_seed(seed))
+    epochs, watch = epochs or default_epochs(len(features), LINEAR_STEPS), watch or Silence()
+    watch.start("training a probe, epochs", epochs)
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = _fit(features, labels, seen, len(classes), epochs, generator, watch)
     return ProbeHead(weight, bias, tuple(classes))
 
 
@@ -155,15 +159,17 @@ def train_mlp_probe(
     *,
     seed: int = 0,
     epochs: int | None = None,
+    watch: Watch | None = None,
 ) -> MlpHead:
     """Like `train_probe` with A.4's three-layer head."""
     features, labels, seen = _prepare(pooled, positives, folds)
-    epochs = epochs or default_epochs(len(features), MLP_STEPS)
+    epochs, watch = epochs or default_epochs(len(features), MLP_STEPS), watch or Silence()
+    watch.start("training a probe, epochs", epochs * seen.shape[1])
     networks = []
     for fold in range(seen.shape[1]):
         rows = seen[:, fold].nonzero()[:, 0]
         labels_seen = [labels[row] for row in rows.tolist()]
-        networks.append(_fit_mlp(features[rows], labels_seen, len(classes), epochs, seed))
+        networks.append(_fit_mlp(features[rows], labels_seen, len(classes), epochs, seed, watch))
     return MlpHead(networks, tuple(classes))
 
 
@@ -195,6 +201,7 @@ def _fit(
     classes: int,
     epochs: int,
     generator: torch.Generator,
+    watch: Watch,
 ) -> tuple[Tensor, Tensor]:
     """Adam with cosine decay over all folds at once: weight (F, K, C) and bias (F, K)."""
     folds = seen.shape[1]
@@ -202,7 +209,7 @@ def _fit(
     bias = nn.Parameter(torch.zeros(folds, classes))
     optimizer = torch.optim.Adam([weight, bias], lr=_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * _batches(len(features)))
-    for rows, targets in _draw_batches(labels, epochs, generator):
+    for rows, targets in _draw_batches(labels, epochs, generator, watch):
         optimizer.zero_grad()
         dropped = _drop(features[rows], generator)
         loss = _loss(torch.einsum("nc,fkc->nfk", dropped, weight) + bias, targets, seen[rows])
@@ -213,7 +220,12 @@ def _fit(
 
 
 def _fit_mlp(
-    features: Tensor, labels: Sequence[tuple[int, ...]], classes: int, epochs: int, seed: int
+    features: Tensor,
+    labels: Sequence[tuple[int, ...]],
+    classes: int,
+    epochs: int,
+    seed: int,
+    watch: Watch,
 ) -> nn.Sequential:
     """Adam with cosine decay on one fold's images."""
     if len(features) < 2:
@@ -224,7 +236,7 @@ def _fit_mlp(
         network = make_mlp(features.shape[1], classes).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=_MLP_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * _batches(len(features)))
-    for rows, targets in _draw_batches(labels, epochs, generator):
+    for rows, targets in _draw_batches(labels, epochs, generator, watch):
         if len(rows) == 1:  # the last batch: BatchNorm needs two
             continue
         optimizer.zero_grad()
@@ -236,13 +248,14 @@ def _fit_mlp(
 
 
 def _draw_batches(
-    labels: Sequence[tuple[int, ...]], epochs: int, generator: torch.Generator
+    labels: Sequence[tuple[int, ...]], epochs: int, generator: torch.Generator, watch: Watch
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and targets of every batch, shuffled and drawn anew in each epoch."""
+    """Rows and targets of every batch, shuffled and drawn anew in each epoch; `watch` is told of each."""
     for _ in range(epochs):
         targets = _draw_targets(labels, generator)
         for rows in torch.split(torch.randperm(len(labels), generator=generator), _BATCH):
             yield rows, targets[rows]
+        watch.advance(1)
 
 
 def _batches(images: int) -> int:

@@ -6,20 +6,27 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from auditor.errors import CellError, DatasetError
 from auditor.grids import split_cell_id
 from auditor.page.compose import compose_answers
 from auditor.page.images import Listed, cell_arrays, encode_crop, image_facts
+from auditor.page.points import map_points
+from auditor.questions.map.record import CellMap
 from auditor.records import Hit
 from auditor.report.page_parts import Page, Wish
 from auditor.report.text import plural
 from auditor.search.nearest import nearest_cells, searchable
-from auditor.store import Index
+from auditor.store import Index, stored_map
 from auditor.terminal.progress import Bar
 
 MOST = 100_000  # images that a page lists; each takes some hundred bytes
 NEAREST = 12
 
+POINTS = 300_000  # cells that a map draws smoothly
+
+PLACED = "SELECT image, cell, x, y, cluster FROM read_parquet($map) ORDER BY image, cell"
 USABLE = "SELECT id, path, hash FROM images WHERE usable ORDER BY id"
 
 
@@ -44,7 +51,8 @@ class Live:
         shown = "All" if len(ids) == len(self._images) else f"The first {MOST:,} of"
         carried = f"{shown} {plural(len(self._images), 'image')} of the index, read while you look."
         images = {"id": ids, **facts}
-        return replace(page, data={**page.data, "images": images, "carried": carried, "live": token})
+        data = {**page.data, "images": images, "carried": carried, "live": token}
+        return replace(page, data={**data, "map": _every_point(self.index, page) or data["map"]})
 
     def picture(self, image: int) -> bytes:
         """The crop as WebP; DatasetError where the file is gone."""
@@ -78,3 +86,18 @@ class Live:
     def _describe(self, hit: Hit) -> dict[str, Any]:
         cell = hit.row * self.index.grid[1] + hit.col
         return {"id": self._ids[hit.path], "cell": cell, "cosine": hit.cosine}
+
+
+def _every_point(index: Index, page: Page) -> dict[str, Any] | None:
+    """The map of all placed cells, not of a sample; None where there is none, or more than can be drawn."""
+    path = stored_map(index)
+    maps = [section.record for section in page.sections if isinstance(section.record, CellMap)]
+    if path is None or not maps:
+        return None
+    rows = index.query(PLACED, {"map": str(path)})
+    if len(rows["cell"]) > POINTS:
+        return None
+    cells = rows["image"].astype(np.int64) * index.manifest.cells_per_image + rows["cell"]
+    points = np.stack([rows["x"], rows["y"]], axis=1)
+    members = np.asarray(rows["cluster"], dtype=np.int64)
+    return map_points(index, replace(maps[0], sampled=cells, points=points, members=members))

@@ -45,6 +45,7 @@ class IndexSummary:
 
     `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
+    `evidence` is the sentence on whether its cells carry the class; `audit list` alone asks for it.
     """
 
     name: str
@@ -69,6 +70,7 @@ class IndexSummary:
     problem: str | None = None
     bad: tuple[BadImage, ...] = ()
     unclear: int | None = None
+    evidence: str | None = None
 
     @property
     def indexed(self) -> int | None:

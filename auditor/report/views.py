@@ -52,13 +52,15 @@ class Picture:
     """A drawing of an answer: the words of its file's name, the image or what draws it, and its caption.
 
     Pictures of one name are stacked in one file. One that is `only_with` an option is written by a command
-    with that option alone; a page shows every one.
+    with that option alone; a page shows every one. Its file has at most so many bytes: a sheet of
+    photographs would take 3 MB; None where the pixels are the answer themselves.
     """
 
     words: tuple[str, ...]
     image: Image | Callable[[], Image]
     caption: str
     only_with: str | None = None
+    most: int | None = 2_000_000
 
     def drawn(self) -> Image:
         """The image, drawn now where it was not yet: what nobody asks for is not drawn."""

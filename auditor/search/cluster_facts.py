@@ -23,7 +23,7 @@ FROM (SELECT cluster, cell::INTEGER AS cell, count(*) AS n FROM read_parquet($ma
 GROUP BY cluster ORDER BY cluster
 """
 FOREGROUND = """
-SELECT cluster, count_if(foreground) AS hits, count(foreground) AS total
+SELECT cluster, count(*) FILTER (foreground) AS hits, count(foreground) AS total
 FROM read_parquet($map) places
 LEFT JOIN cells ON cells.image = places.image AND cells.cell = places.cell AND variant = 0
 GROUP BY cluster ORDER BY cluster

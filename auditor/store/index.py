@@ -206,7 +206,7 @@ class Index:
         for full in (given, given.absolute()):
             if full.is_relative_to(root):
                 return full.relative_to(root).as_posix()
-        return given.as_posix()
+        return given.as_posix().encode(errors="replace").decode()  # a name that is no text is of no image
 
     def _close_matches(self, wanted: str) -> str:
         rows = self._connection.execute(

@@ -6,6 +6,7 @@ The index keeps the five best classes of a cell; whatever needs all of them come
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from auditor.store.index import Index
 from auditor.store.manifest import head_path
 
 Scores = NDArray[np.float32]
+
+BLOCK = 32  # images of one product
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,30 @@ class StoredScores:
 
     def cells(self, image: int) -> Scores:
         """Class scores (H * W, K) of an image's cells."""
-        features = self.index.features(image).reshape(-1, self.index.manifest.dim)
-        return self._apply(features * self._lengths(image)[:, None], image)
+        return self._apply(self._scaled(image), image)
+
+    def each(self, images: Sequence[int] | NDArray[np.integer]) -> Iterator[Scores]:
+        """Class scores (H * W, K) of one image after another; one product for each block of them."""
+        wanted = np.asarray(images, dtype=np.int64)
+        for block in np.split(wanted, range(BLOCK, len(wanted), BLOCK)):
+            vectors = [self._scaled(int(image)) for image in block]
+            scores: dict[int, Scores] = {}
+            for head in np.unique(self.heads[block]):
+                places = np.flatnonzero(self.heads[block] == head)
+                product = self._apply(np.concatenate([vectors[place] for place in places]), block[places[0]])
+                parts = product.reshape(len(places), -1, product.shape[-1])
+                scores |= dict(zip(places.tolist(), parts, strict=True))
+            yield from (scores[place] for place in range(len(block)))
 
     def image(self, image: int) -> Scores:
         """The image's own class scores (K,), from its pooled vector."""
         pooled = self.index.pooled(image)
         return self._apply(pooled / self._pooled_length(image) if self.head.is_probe else pooled, image)
+
+    def _scaled(self, image: int) -> Scores:
+        """What the head reads of each cell (H * W, C)."""
+        features = self.index.features(image).reshape(-1, self.index.manifest.dim)
+        return np.asarray(features * self._lengths(image)[:, None], dtype=np.float32)
 
     def _apply(self, vectors: Scores, image: int) -> Scores:
         """W h + b of vectors (..., C), by the image's head."""

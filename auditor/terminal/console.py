@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import rich.box
@@ -10,14 +11,23 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from auditor.report.tables import Entry, Table, turn, unstack
+from auditor.report.tables import Entry, Table, split, turn, unstack
 from auditor.report.views import Letters, View
 from auditor.report.visible import visible
 from auditor.terminal.lines import shown
 
-_NAME_WIDTH = 16  # a name is folded to this many columns before a table is split
+_NAME_WIDTH = 16  # a name is folded to this many columns before a table is split, but its words are not:
+_WORD_WIDTH = 44  # a path of up to so many columns, of 120, is not cut
 _GAP = 2  # columns between two columns of a table
-_NO_EDGE = 10_000
+_PIPE = 120  # columns of what is no terminal, where COLUMNS does not say
+
+
+def output() -> Console:
+    """Standard output; what is no terminal gets lines of 120 columns, or of COLUMNS."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE
+    return console
 
 
 def print_view(view: View, console: Console) -> None:
@@ -30,24 +40,28 @@ def print_view(view: View, console: Console) -> None:
     elif not view.tables:
         print_line(view.heading, console, "bold")
     for table in view.tables:
-        print_table(table, console)
+        parts = split(table)
+        for part in parts:
+            print_table(part, console)
+        if parts != (table,):
+            print_line(f"all {len(table.rows):,} rows: --json", console)
+            console.print()
     for note in () if view.letters else view.notes:
         print_line(note, console)
 
 
 def print_line(text: str, console: Console, style: str = "") -> None:
-    """One line, which a pipe gets whole."""
-    console.print(shown(text, style), soft_wrap=not console.is_terminal)
+    """A sentence, broken between words where the console ends."""
+    console.print(shown(text, style))
 
 
 def print_table(table: Table, console: Console) -> None:
     """Print the table, its columns spread over several blocks where the terminal is too narrow for all."""
-    room = _room(console)
     if table.is_turnable and len(_blocks(table, console.width)) > 1:
         table = unstack(turn(table))
     print_line(table.caption, console, "bold")
-    for kept in _blocks(table, room):
-        console.print(_draw(table, kept, room), crop=False, soft_wrap=True)
+    for kept in _blocks(table, console.width):
+        console.print(_draw(table, kept, console.width), crop=False, soft_wrap=True)
     for note in table.notes:
         print_line(note, console, "dim")
     console.print()
@@ -66,14 +80,9 @@ def _draw_letters(letters: Letters) -> Text:
 # ------------------------------------------------------------------------------------- lines and tables
 
 
-def _room(console: Console) -> int:
-    """Columns that a table may take: a pipe has no edge, and what reads it wants names and numbers whole."""
-    return console.width if console.is_terminal else _NO_EDGE
-
-
 def _blocks(table: Table, room: int) -> list[tuple[int, ...]]:
     """The columns of each block; every block begins with the first column."""
-    widths = [_least_width(table, index) for index in range(len(table.columns))]
+    widths = [_least_width(table, index, room) for index in range(len(table.columns))]
     blocks = [[0]]
     for index in range(1, len(widths)):
         taken = sum(widths[i] + _GAP for i in blocks[-1])
@@ -83,18 +92,21 @@ def _blocks(table: Table, room: int) -> list[tuple[int, ...]]:
     return [tuple(block) for block in blocks]
 
 
-def _least_width(table: Table, index: int) -> int:
-    """The widest number or heading's word, so that none is ever broken; a name may fold."""
+def _least_width(table: Table, index: int, room: int) -> int:
+    """The widest number or heading's word, so that none is ever broken; a name may fold, a path if long."""
     column = table.columns[index]
     words = [len(word) for word in column.name.split()]
+    lines = [text for row in table.rows for text in _lines(row[index])]
     if column.is_number:
-        return max([*words, *(len(text) for row in table.rows for text in _lines(row[index]))])
-    return max([*words, min(_full_width(table, index), _NAME_WIDTH)])
+        return max([*words, *map(len, lines)])
+    longest = max([0, *(len(word) for text in lines for word in text.split())])
+    names = min(_full_width(table, index), _NAME_WIDTH)
+    return max([*words, names, min(longest, _WORD_WIDTH * room // 120)])
 
 
 def _widths(table: Table, kept: Sequence[int], room: int) -> list[int]:
     """Every column as narrow as it may be, then the room that is left given out from left to right."""
-    widths = [_least_width(table, index) for index in kept]
+    widths = [_least_width(table, index, room) for index in kept]
     left = room - sum(widths) - _GAP * (len(kept) - 1)
     for position, index in enumerate(kept):
         more = min(max(left, 0), _full_width(table, index) - widths[position])

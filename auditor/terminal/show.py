@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from auditor.report.views import Picture, View
 
 
-MOST = 1_000_000
-"""Bytes of photographs below one another: three of a class in three variants would take 3 MB as they are."""
-
-
 def show(
     answer: Any,
     *,
@@ -39,13 +35,11 @@ def show(
     if as_json:
         say_json(to_json(answer, about))
         return
-    from rich.console import Console
-
     from auditor.report.about import describe
     from auditor.report.views import view_of
-    from auditor.terminal.console import print_line, print_view
+    from auditor.terminal.console import output, print_line, print_view
 
-    console = Console()
+    console = output()
     for index in about:
         print_line(describe(index), console, "dim")
     print_view(view or view_of(answer), console)
@@ -57,17 +51,16 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     """Write pictures as PNG, those of one name below one another, and return where they are.
 
     They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
-    and further names of one answer beside it, with their last word added. Several below one another are held
-    below `MOST` bytes.
+    and further names of one answer beside it, with their last word added.
     """
     from auditor.draw.grids import save, stack
 
     paths = []
-    for count, (words, group) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
+    for count, (words, named) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
+        group = list(named)
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = [picture.drawn() for picture in group]
-        save(stack(drawn), path, MOST if len(drawn) > 1 else None)
+        save(stack([picture.drawn() for picture in group]), path, group[0].most)
         paths.append(path)
     return paths
 

@@ -15,6 +15,7 @@ from auditor.data.files import Source
 from auditor.data.formats.masks import annotate, read_labels
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
+from auditor.files import is_file
 from auditor.records import ClassName, Dataset, MaskFile, Region, Sample
 
 _NAMES = ("manifest.jsonl", "manifest.csv")
@@ -121,7 +122,7 @@ def _sample(
     if mask is None:
         notes.count("Masks whose paths lead out of the folder, not opened", f"line {row.line}, {row.mask}")
         return replace(sample, unclear="the path of its mask leads out of the folder")
-    if not mask.is_file():
+    if not is_file(mask):
         notes.count("Masks that are not there, their images kept without foreground", row.mask)
         return replace(sample, unclear=f"its mask {row.mask} is not there")
     if not listed:

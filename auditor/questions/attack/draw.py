@@ -49,7 +49,7 @@ def picture_attack(index: Index, attack: Attack) -> Iterator[Picture]:
     caption = f"{attack.path}: attacked towards {target}, step by step (Figure 11)"
     yield Picture(words, draw_attack(attack), caption)
     caption = f"{attack.path} after the attack, as it is saved"
-    yield Picture((*words, "perturbed"), perturbed_picture(attack), caption)
+    yield Picture((*words, "perturbed"), perturbed_picture(attack), caption, most=None)
 
 
 DRAWINGS = {Attack: picture_attack}
@@ -118,8 +118,8 @@ def _draw_panel(image: Image.Image, attack: Attack, step: int) -> Image.Image:
         label, chance = int(labels[row, col]), float(attack.probabilities[step, row, col])
         box = cell_box(row, col, _grid(labels), _PANEL)
         _letter(draw, attack, label, chance, box)
+    _box_target(draw, labels, attack.target, _PANEL, 5)
     lay_letters(panel, letters, attack.probabilities[step])
-    _box_target(ImageDraw.Draw(panel), labels, attack.target, _PANEL, 5)
     return panel
 
 
@@ -135,15 +135,17 @@ def _letter(
 
 def _draw_tile(original: Image.Image, attack: Attack, step: int) -> Image.Image:
     tile = Image.new("RGB", (_TILE, _TILE + _UNDER), Paper)
-    labels = attack.labels[step]
-    cells = _tint(original, labels, _TILE, np.full(labels.shape, 0.62))
-    draw = ImageDraw.Draw(cells)
+    labels, chances = attack.labels[step], attack.probabilities[step]
+    cells = _tint(original, labels, _TILE, 0.62 * opacity(chances))
+    letters = Image.new("RGBA", cells.size)
+    draw = ImageDraw.Draw(letters)
     width = _TILE // max(labels.shape)
     for row, col in np.ndindex(labels.shape if width >= 24 else (0, 0)):
         left, top, right, bottom = cell_box(row, col, _grid(labels), _TILE)
         text = letter(str(labels[row, col]), round(width * 0.4))
         write_centred(draw, ((left + right) / 2, (top + bottom) / 2), [text])
     _box_target(draw, labels, attack.target, _TILE, 2)
+    lay_letters(cells, letters, chances)
     tile.paste(cells, (0, 0))
     _write_step(ImageDraw.Draw(tile), attack, step)
     return tile

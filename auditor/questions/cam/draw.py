@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from auditor.draw.colours import Faint, Heat, Paper
 from auditor.draw.heat import BAR_WIDTH, light_cells, limits_of, paste_bar
-from auditor.draw.lettering import write
+from auditor.draw.lettering import write, write_fitted, write_path
 from auditor.explain.crops import crop
 from auditor.questions.cam.record import ClassMap, ClassMaps
 from auditor.report.views import Picture
@@ -37,7 +37,7 @@ def draw_class_maps(image: Image.Image, class_maps: ClassMaps) -> Image.Image:
     across = min(_ACROSS, len(class_maps.maps))
     down = -(-len(class_maps.maps) // across)
     panel = _SIDE + 10 + BAR_WIDTH
-    size = (across * (panel + _MARGIN) + _MARGIN, down * (_HEAD + _SIDE + _MARGIN) + 46)
+    size = (across * (panel + _MARGIN) + _MARGIN, down * (_HEAD + _SIDE + _MARGIN) + 72)
     drawn = Image.new("RGB", size, Paper)
     draw = ImageDraw.Draw(drawn)
     for index, class_map in enumerate(class_maps.maps):
@@ -46,7 +46,9 @@ def draw_class_maps(image: Image.Image, class_maps: ClassMaps) -> Image.Image:
         _write_head(draw, class_map, (left, top))
         drawn.paste(light_cells(image, class_map.cells, _SIDE), (left, top + _HEAD))
         paste_bar(drawn, (left + _SIDE + 10, top + _HEAD), _SIDE, Heat, limits_of(class_map.cells))
-    write(draw, (_MARGIN, drawn.height - 36), _explain(class_maps), 17, drawn.width - 2 * _MARGIN, Faint)
+    room = drawn.width - 2 * _MARGIN
+    write_path(draw, (_MARGIN, drawn.height - 62), class_maps.path, 17, room)
+    write_fitted(draw, (_MARGIN, drawn.height - 36), _explain(class_maps), 17, room, Faint)
     return drawn
 
 
@@ -58,4 +60,4 @@ def _write_head(draw: ImageDraw.ImageDraw, class_map: ClassMap, corner: tuple[in
 
 def _explain(class_maps: ClassMaps) -> str:
     adds_up = "their mean is the score" if class_maps.is_exact else "they do not add up to the score"
-    return f"{class_maps.path}: scores of the cells, {class_maps.readout} readout; {adds_up} of the image"
+    return f"scores of the cells, {class_maps.readout} readout; {adds_up} of the image"

@@ -36,6 +36,7 @@ def draw_concept(concept: Concept, images: Images, grid: Grid) -> Image.Image:
         for hit in concept.hits
     ]
     spread = f"found in {percent(concept.images)} % of the images"
+    spread = spread if concept.is_told_apart else "too unlike to tell apart"
     words = (concept.name, plural(len(concept.references), "reference"), spread)
     rows = [Row(words, references)]
     for start in range(0, len(hits), _ACROSS):

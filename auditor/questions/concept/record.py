@@ -29,3 +29,8 @@ class Concept(Record):
     hits: tuple[Hit, ...]
     classes: tuple[ClassShare, ...]
     empty: int = 0
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the references are more alike than half of all cells are like one of them."""
+        return (self.cells.value or 0.0) <= 0.5

@@ -11,10 +11,18 @@ from auditor.report.views import Rows, View
 _LISTED = 20  # classes; every one is in the JSON and the files
 
 
+_UNLIKE = (
+    "The references are as unlike one another as most cells are: what they share is not told apart from the "
+    "rest, in no class. Choose references that are more alike; the cells above are most like any of them."
+)
+
+
 def view_concept(concept: Concept) -> View:
     """The cells most like it, then the classes in which it is found."""
-    tables = (_tabulate_hits(concept), _tabulate_classes(concept))
-    return View(f"Concept {concept.name}", tables, rows=Rows(ClassShare, concept.classes))
+    hits, rows = _tabulate_hits(concept), Rows(ClassShare, concept.classes)
+    if concept.is_told_apart:
+        return View(f"Concept {concept.name}", (hits, _tabulate_classes(concept)), rows=rows)
+    return View(f"Concept {concept.name}", (hits,), notes=_notes(concept), rows=rows)
 
 
 VIEWS = {Concept: view_concept}
@@ -62,6 +70,7 @@ def _notes(concept: Concept) -> tuple[str, ...]:
         f"Found in {counts(concept.images)} images ({percent(concept.images)} %) and "
         f"{counts(concept.cells)} cells, those with a score of at least {concept.threshold:.4f}: the lowest "
         "of a reference against the others.",
+        *(() if concept.is_told_apart else (_UNLIKE,)),
         f"References: {references} ({concept.encoding}){less}. Images that hold one are not counted.",
         *left_out(concept.empty),
     )

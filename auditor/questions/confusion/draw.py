@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,14 +49,12 @@ def draw_matrix(confusion: Confusion) -> Image.Image:
 
 
 def _shares(confusion: Confusion) -> tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    """Names (n,) and percentages (n, n) of the classes that share most confused images."""
-    involved: Counter[int] = Counter()
+    """Names (n,) and percentages (n, n) of the classes of the pairs that share most images, both of each."""
     names = {row.label: row.name for row in confusion.classes}
-    for pair in confusion.pairs:
-        involved[pair.label] += pair.images.hits
-        involved[pair.predicted] += pair.images.hits
-        names.setdefault(pair.predicted, pair.predicted_name)
-    chosen = sorted(label for label, _ in involved.most_common(DRAWN))
+    names |= {pair.predicted: pair.predicted_name for pair in confusion.pairs}
+    largest = sorted(confusion.pairs, key=lambda pair: -pair.images.hits)
+    involved = dict.fromkeys(label for pair in largest for label in (pair.label, pair.predicted))
+    chosen = sorted([*involved][:DRAWN])
     place = {label: number for number, label in enumerate(chosen)}
     shares = np.zeros((len(chosen), len(chosen)))
     for pair in confusion.pairs:

@@ -81,9 +81,14 @@ def class_detail(index: Index, label: int | str, *, limit: int | None = None) ->
     wanted = find_class(index, str(label))
     counts = count_pairs(index, "all")
     row = next((row for row in _correct(_class_rows(index, counts)) if row.label == wanted), None)
+    if row is None and not len(counts["class"]):
+        raise DatasetError(f"no image of {index.name} has a label that its head knows")
     if row is None:
         name = index.manifest.classes[wanted].name
-        raise DatasetError(f"no image of {index.name} is labelled {name} ({wanted}); see: audit context")
+        raise DatasetError(
+            f"no image of {index.name} is labelled {name} ({wanted}); those that are: "
+            f"audit context --index {index.name} --all --plain"
+        )
     own = counts["class"] == wanted
     gained, lost, kept = (part[own] for part in _changes(counts))
     order = np.lexsort((counts["image"][own], ~kept, ~lost, ~gained))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.draw.grids import draw_variants
+from auditor.draw.grids import draw_variants, name_image
 from auditor.explain.crops import variants_of
 from auditor.questions.context.record import ClassDetail
 from auditor.report.views import Picture
@@ -17,8 +17,8 @@ def draw_class(index: Index, detail: ClassDetail) -> Iterator[Picture]:
     """The first images of the class, one below the other."""
     for grids in detail.images[:DRAWN]:
         caption = f"{grids.path}: the class predicted in every cell, original and occluded (Figure 2)"
-        drawn = draw_variants(variants_of(index, grids), grids)
-        yield Picture(("context", detail.row.name), drawn, caption)
+        drawn = name_image(draw_variants(variants_of(index, grids), grids), grids.path)
+        yield Picture(("context", detail.row.name), drawn, caption, most=1_000_000)
 
 
 DRAWINGS = {ClassDetail: draw_class}

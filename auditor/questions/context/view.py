@@ -48,7 +48,7 @@ def view_ranking(table: ContextTable) -> View:
     rows = Rows(ClassContext, table.rows)
     if not table.rows or not (table.is_judged or table.plain):
         how = (
-            (f"; the paper's order all the same: audit context --by {table.by} --plain",)
+            (f"; the paper's order: audit context --index {table.index} --by {table.by} --plain",)
             if table.rows
             else ()
         )

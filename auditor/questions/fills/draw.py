@@ -51,7 +51,7 @@ DRAWINGS = {FillTable: picture_fills}
 
 def draw_fills(table: FillTable) -> Image.Image:
     """Delta of each class under every fill as a dot, that of its placebo as a ring on the same line."""
-    labels = list(dict.fromkeys(row.label for row in table.rows))
+    labels = table.judged
     rows = [row for row in table.rows if row.label in labels[:_CLASSES]]
     block = len(table.fills) + 1
     lines = max(block * len(labels[:_CLASSES]), 1)
@@ -64,9 +64,9 @@ def draw_fills(table: FillTable) -> Image.Image:
         if row.fill == table.fills[0]:
             _write_class(axes, row, line + (block - 2) / 2)
     _draw_legends(figure, table)
-    if len(labels) > _CLASSES:
-        more = f"and {plural(len(labels) - _CLASSES, 'class', 'classes')} more in the table"
-        _write(axes, (_MARGIN - _LEFT, lines + 0.5), more, 16, Faint)
+    if left := len(table.labels) - min(len(labels), _CLASSES):
+        more = f"and {plural(left, 'class', 'classes')} more in the table"
+        _write(axes, (_MARGIN - _LEFT, lines + 0.5), more, 14, Faint)
     return picture(figure)
 
 

@@ -111,8 +111,8 @@ class FillRow(Record):
 class FillTable(Record):
     """`audit fills`: all classes, then each by what the data support of Delta under any fill; fill by fill.
 
-    `family` is the number of classes that Delta is corrected over. A console shows the first classes, all of
-    them where it `shows_all`.
+    `family` is the number of classes that Delta is corrected over. A console shows the first classes that can
+    be judged, all of them where it `shows_all`.
     """
 
     index: str
@@ -120,6 +120,19 @@ class FillTable(Record):
     rows: tuple[FillRow, ...]
     family: int = 0
     shows_all: bool = field(default=False, metadata=NOT_WRITTEN)
+
+    @property
+    def labels(self) -> tuple[int | None, ...]:
+        """The classes of the rows, None for all together, in their order."""
+        return tuple(dict.fromkeys(row.label for row in self.rows))
+
+    @property
+    def judged(self) -> tuple[int | None, ...]:
+        """Those of which the images say something: all together, the one that was asked for, or with two."""
+        judged = {row.label for row in self.rows if row.least_delta is not None}
+        return tuple(
+            label for label in self.labels if label is None or label in judged or len(self.labels) == 1
+        )
 
 
 def _difference(after: Rate, before: Rate) -> float | None:

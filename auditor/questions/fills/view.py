@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from auditor.questions.fills.record import FillRow, FillTable, Placebo
 from auditor.report.metric import metrics_of
@@ -35,15 +35,13 @@ def view_fills(table: FillTable) -> View:
     columns = (*columns_of("Class|Fill", ""), *_columns(FillRow))
     if has_placebo:
         columns = (*columns, *_columns(Placebo), Column("Mark", is_number=False))
-    labels = list(dict.fromkeys(row.label for row in table.rows))
-    kept = labels if table.shows_all else labels[: _FIRST + (None in labels)]
-    more = [f"{plural(len(labels) - len(kept), 'class', 'classes')} more: --all"]
+    kept = table.labels if table.shows_all else table.judged[: _FIRST + (None in table.judged)]
     note = _NOTE.format(family=plural(table.family, "class", "classes"))
     body = Table(
         "Delta under every fill, in percent, with the counts behind it",
         columns,
         tuple(_row(row) for row in table.rows if row.label in kept),
-        (*(more if len(kept) < len(labels) else ()), note, *([_PLACEBO_NOTE] if has_placebo else [])),
+        (*_left_out(table, kept), note, *([_PLACEBO_NOTE] if has_placebo else [])),
     )
     return View(
         "Delta under other fills, and under a placebo", (body,), _LEAD, rows=Rows(FillRow, table.rows)
@@ -51,6 +49,15 @@ def view_fills(table: FillTable) -> View:
 
 
 VIEWS = {FillTable: view_fills}
+
+
+def _left_out(table: FillTable, kept: Sequence[int | None]) -> Iterator[str]:
+    """How many classes are not shown, and of how many nothing can be said."""
+    unjudged, left = len(table.labels) - len(table.judged), len(table.labels) - len(kept)
+    if unjudged:
+        yield f"{plural(unjudged, 'class', 'classes')} with one image with background cannot be judged."
+    if left:
+        yield f"{plural(left, 'class', 'classes')} more: --all"
 
 
 def _columns(kind: type) -> tuple[Column, ...]:

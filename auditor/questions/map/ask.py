@@ -123,7 +123,9 @@ def findings(index: Index) -> Iterator[Finding]:
     """Of each class the cluster that its images hold and others do not: on no object, kept to few places."""
     path = stored_map(index)
     if path is None:
-        raise DatasetError("marks that belong to a class are found on the map; make it with: audit map")
+        raise DatasetError(
+            f"marks that belong to a class are found on the map; make it with: audit map --index {index.name}"
+        )
     strongest: dict[str, Finding] = {}
     for cluster in describe(index, path).clusters:
         mark = _mark(cluster)

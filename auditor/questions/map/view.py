@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from auditor.questions.map.record import LISTED, CellMap, Cluster
 from auditor.report.metric import metrics_of
 from auditor.report.tables import Column, Entry, Table, columns_of
@@ -52,8 +54,12 @@ def _notes(cell_map: CellMap) -> tuple[str, ...]:
         *([f"{plural(lone, 'cluster')} of a single image: last in the order."] if lone else []),
         "Lift: the rate among the class's images over that of all. "
         f"Position: {metrics_of(Cluster)['position'].definition}.",
-        *([f"What else looks like it: audit similar --patch {first}"] if first else []),
+        *([f"What else looks like the first: {_similar(cell_map.index, first)}"] if first else []),
     )
+
+
+def _similar(index: str, cell: str) -> str:
+    return shlex.join(("audit", "similar", "--index", index, "--patch", cell))
 
 
 def _row(cluster: Cluster) -> tuple[Entry, ...]:

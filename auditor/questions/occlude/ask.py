@@ -18,6 +18,7 @@ from auditor.explain.inpaint import NOTHING, OPENCV, change_outside, inpaint, re
 from auditor.explain.scorer import Scorer, load_annotated
 from auditor.grids import Mask, occupancy
 from auditor.indexing.score import CellScores
+from auditor.measure.absence import index_beside
 from auditor.questions.occlude.record import Flip, Guess, ImageContext, Pixels, Shift
 from auditor.records import Fill, ImageGrids, Rate
 from auditor.report.page_parts import Answer, Wish
@@ -46,14 +47,14 @@ class Panels:
 def read_panels(index: Index, path: str, inpainted: Path | None = None) -> Panels:
     """An indexed image and its inpainting: from a file, or else by OpenCV where that is installed."""
     image = index.image(path)
-    found = index.query("SELECT path, label, fold, foreground FROM images WHERE id = ?", [image])
-    known, label, fold, packed = (_first(column) for column in found.values())
+    found = index.query("SELECT path, label, fold, foreground, hash FROM images WHERE id = ?", [image])
+    known, label, fold, packed, content_hash = (_first(column) for column in found.values())
     if packed is None:
         raise DatasetError(
             f"{known} has no annotated foreground to occlude; index it with boxes or masks: "
-            f"audit index {index.manifest.dataset.root} --annotations FILE"
+            + index_beside(index, "annotated", "--annotations FILE")
         )
-    loaded = load_annotated(index, known, packed)
+    loaded = load_annotated(index, known, packed, content_hash)
     if loaded.foreground is None or loaded.size is None:
         raise DatasetError(loaded.error or f"{known} cannot be read")
     mask = loaded.foreground.union

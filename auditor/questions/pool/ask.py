@@ -115,8 +115,8 @@ def _predict(
     stored, foreground = require_scores(index), _foreground(index)
     predicted: dict[PoolRule, NDArray[np.int64]] = {rule: np.zeros(len(ids), np.int64) for rule in rules}
     empty = dict.fromkeys(rules, 0)
-    for position, image in enumerate(ids.tolist()):
-        cells = Cells(stored.cells(image), foreground[image], temperature, tau)
+    for position, (image, scores) in enumerate(zip(ids.tolist(), stored.each(ids), strict=True)):
+        cells = Cells(scores, foreground[image], temperature, tau)
         for rule in rules:
             pooled = POOLED[rule](cells)
             empty[rule] += pooled is None

@@ -20,6 +20,7 @@ from auditor.measure.counts import CLASSES, IMAGE_CELLS, PAIR_CELLS, Counts, Tar
 from auditor.measure.scores import require_scores
 from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresholds
 from auditor.records import Rate
+from auditor.records.watch import Silence, Watch
 from auditor.report.page_parts import Answer, Wish
 from auditor.store import Index
 from auditor.store.kin import require_same_features
@@ -29,12 +30,14 @@ PARTS = 5  # one part of the images gives the prototypes, the others are evaluat
 
 Ids = NDArray[np.int64]
 Values = NDArray[np.float32]
-Space = Callable[[Index], Callable[[int], Values]]
-"""For an index, the vectors (H * W, D) of an image's cells."""
+Space = Callable[[Index, Ids], Iterator[Values]]
+"""The vectors (H * W, D) of the cells of one image after another."""
 
 SPACES: Mapping[CellScore, Space] = {
-    "feature_fg": lambda index: lambda image: index.features(image).reshape(-1, index.manifest.dim),
-    "logit_fg": lambda index: require_scores(index).cells,
+    "feature_fg": lambda index, images: (
+        index.features(int(image)).reshape(-1, index.manifest.dim) for image in images
+    ),
+    "logit_fg": lambda index, images: require_scores(index).each(images),
 }
 
 FOREGROUND = (
@@ -65,7 +68,13 @@ class Division:
     evaluated: Ids
 
 
-def threshold(index: Index, *, calibration: Index | str | None = None, target: Target = "all") -> Thresholds:
+def threshold(
+    index: Index,
+    *,
+    calibration: Index | str | None = None,
+    target: Target = "all",
+    watch: Watch | None = None,
+) -> Thresholds:
     """The curve of every score. `calibration` is an index, a split, or by default a fifth of the images.
 
     Class scores come from the head's matrix: where it is not affine there is no logit prototype, and a note.
@@ -76,11 +85,13 @@ def threshold(index: Index, *, calibration: Index | str | None = None, target: T
     division = _divide(index, calibration)
     learnt = _foreground(division.calibration, division.given, target)
     shown = _shown(index, division.evaluated)
-    scores, notes = _score_cells(index, division, learnt, shown)
     known = np.unique(learnt["top1"][learnt["hit"]])
+    if not len(known):
+        raise DatasetError("no foreground cell of the calibration images is predicted correctly; give others")
     foreground = _foreground(index, division.evaluated, target, known)
     background = _only(index.query(BACKGROUND.format(classes=CLASSES[target])), division.evaluated)
     covered = _covered(index, foreground, background, known)
+    scores, notes = _score_cells(index, division, learnt, shown, watch or Silence())
     return Thresholds(
         index=index.name,
         calibration=division.name,
@@ -108,7 +119,8 @@ def _covered(index: Index, foreground: Counts, background: Counts, known: Ids) -
         raise DatasetError(f"no evaluated image of {index.name} has a foreground cell; give another split")
     if not foreground["counts"].any():
         raise DatasetError(
-            f"no class in the evaluated images of {index.name} has a prototype; give others: --calibration"
+            f"no class in the evaluated images of {index.name} has a prototype: the others show none of "
+            "them correctly; where classes have one image each, give an index of others with --calibration"
         )
     cells = {name: column[foreground["counts"]] for name, column in foreground.items()}
     own = np.isin(background["class"], known)
@@ -173,7 +185,7 @@ def _beside(index: Index, other: Index, images: Counts) -> Division:
 
 
 def _score_cells(
-    index: Index, division: Division, learnt: Counts, shown: Counts
+    index: Index, division: Division, learnt: Counts, shown: Counts, watch: Watch
 ) -> tuple[dict[CellScore, Values], tuple[str, ...]]:
     """Scores (images, cells) by image id, and what could not be computed."""
     entropy = 1 - shown["entropy"] / np.log(max(len(index.manifest.classes), 2))
@@ -184,38 +196,41 @@ def _score_cells(
     notes = []
     for score, space in SPACES.items():
         try:
-            prototypes = _learn(space(division.calibration), learnt, len(index.manifest.classes))
-            scores[score] = _compare(index, space(index), prototypes, shown)
+            prototypes = _learn(division.calibration, space, learnt)
+            watch.start(f"comparing images with the prototypes of {score}", len(division.evaluated))
+            scores[score] = _compare(index, space, prototypes, shown, watch)
         except BackboneError as error:
             notes.append(f"no curve of {score}: {error}")
     return scores, tuple(notes)
 
 
-def _learn(vectors: Callable[[int], Values], learnt: Counts, classes: int) -> Values:
+def _learn(index: Index, space: Space, learnt: Counts) -> Values:
     """Prototypes (K, D) of unit length, zeros for a class without a correct foreground cell."""
-    sums: dict[int, Values] = {}
     images, cells, labels = (learnt[name][learnt["hit"]] for name in ("image", "cell", "top1"))
-    if not len(images):
-        raise DatasetError("no foreground cell of the calibration images is predicted correctly; give others")
-    for image in np.unique(images):
-        units = _unit(vectors(int(image)))
-        own = images == image
-        for cell, label in zip(cells[own].tolist(), labels[own].tolist(), strict=True):
-            sums[label] = sums.get(label, 0) + units[cell]
-    prototypes = np.zeros((classes, len(next(iter(sums.values())))), np.float32)
-    for label, total in sums.items():
-        prototypes[label] = total
-    return _unit(prototypes)
+    sums: Values | None = None
+    for rows, vectors in _by_image(index, space, images):
+        if sums is None:
+            sums = np.zeros((len(index.manifest.classes), vectors.shape[1]), np.float32)
+        np.add.at(sums, labels[rows], _unit(vectors)[cells[rows]])
+    assert sums is not None  # whoever asks has seen that some cell is hit
+    return _unit(sums)
 
 
-def _compare(index: Index, vectors: Callable[[int], Values], prototypes: Values, shown: Counts) -> Values:
+def _compare(index: Index, space: Space, prototypes: Values, shown: Counts, watch: Watch) -> Values:
     """Cosines of every evaluated cell with the prototype of its class; 0 where that has none."""
-    found = np.zeros(len(shown["image"]), np.float32)
-    ends = np.flatnonzero(np.diff(shown["image"])) + 1
-    for rows in np.split(np.arange(len(found)), ends):
-        units = _unit(vectors(int(shown["image"][rows[0]])))
-        found[rows] = (units * prototypes[shown["top1"][rows]]).sum(axis=1)
-    return _table(index, shown, found)
+    cosines = np.zeros(len(shown["image"]), np.float32)
+    for rows, vectors in _by_image(index, space, shown["image"]):
+        cosines[rows] = (_unit(vectors) * prototypes[shown["top1"][rows]]).sum(axis=1)
+        watch.advance(1)
+    return _table(index, shown, cosines)
+
+
+def _by_image(index: Index, space: Space, images: Ids) -> Iterator[tuple[slice, Values]]:
+    """Of rows that are sorted by image those of each, with the vectors of its cells."""
+    ids, firsts = np.unique(images, return_index=True)
+    ends = [*firsts[1:].tolist(), len(images)]
+    for first, end, vectors in zip(firsts.tolist(), ends, space(index, ids), strict=True):
+        yield slice(first, end), vectors
 
 
 def _table(index: Index, shown: Counts, values: NDArray[np.floating]) -> Values:

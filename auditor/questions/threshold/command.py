@@ -11,12 +11,14 @@ from auditor.terminal.question import question
 
 if TYPE_CHECKING:
     from auditor.questions.threshold.record import Thresholds
+    from auditor.records.watch import Watch
     from auditor.store import Index
 
 
 @question(draws=True)
 def threshold(
     index: Index,
+    watch: Watch,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -34,6 +36,6 @@ def threshold(
     from auditor.questions.threshold import ask
 
     if calibration is None or ask.has_split(index, calibration):
-        return ask.threshold(index, calibration=calibration, target=target)
+        return ask.threshold(index, calibration=calibration, target=target, watch=watch)
     with open_index(calibration) as other:
-        return ask.threshold(index, calibration=other, target=target)
+        return ask.threshold(index, calibration=other, target=target, watch=watch)

@@ -1,0 +1,244 @@
+"""Names that are attacks or accidents, from the folder through every command to text, JSON, CSV and page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import run_audit
+from photos import SMALL, write_photo
+from PIL import Image
+
+from auditor.errors import AuditError, CellError
+from auditor.store import Index
+
+NAMES = {
+    "escape": "\x1b]0;owned\x07.png",
+    "newline": "two\nlines.png",
+    "right-to-left": "\u202egnp.exe\u202c.png",
+    "arabic": "صورة.png",
+    "markup": "<img src=x onerror=alert(1)>.png",
+    "quotes": '"it\'s" `id` $(id) \\ %s {0} {{7*7}}.png',
+    "console markup": "[red]x[bold] :smile:.png",
+    "dash": "--help.png",
+    "formula": "=cmd|' C calc'!A0.png",
+    "sum": "@SUM(1+1).png",
+    "cell": "a.png:1,2.png",
+    "glob": "*?[a-z].png",
+    "long": "x" * 250 + ".png",
+    "long unicode": "é" * 125 + ".png",
+    "composed": "caf\u00e9.png",
+    "decomposed": "cafe\u0301.png",
+    "space": " .png",
+    "emoji": "🐈‍⬛.png",
+}
+CLASSES = ('<b>=cmd()</b>"'.replace("/", ""), "-2\x1b[31m\u202e", "@dog's\n")
+
+
+def foreground() -> Image.Image:
+    mask = np.zeros((90, 120), np.uint8)
+    mask[60:75, 75:90] = 255
+    return Image.fromarray(mask)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of images, masks and classes with such names; names that are no text are left out."""
+    root = tmp_path_factory.mktemp("hostile")
+    for number, name in enumerate(NAMES.values()):
+        kind = CLASSES[number % len(CLASSES)]
+        write_photo(root / "data" / "images" / kind / "a.png", number)
+        (root / "data" / "images" / kind / "a.png").rename(root / "data" / "images" / kind / name)
+        (root / "data" / "masks" / kind).mkdir(parents=True, exist_ok=True)
+        foreground().save(root / "data" / "masks" / kind / "a.png")
+        (root / "data" / "masks" / kind / "a.png").rename(root / "data" / "masks" / kind / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run_audit("index", "data", *SMALL, "--head", "probe", "--name", "i")
+        run_audit("map")
+    return root
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def path_of(key: str) -> str:
+    return f"images/{CLASSES[list(NAMES).index(key) % len(CLASSES)]}/{NAMES[key]}"
+
+
+def is_harmless(text: str) -> bool:
+    """No character that a terminal obeys; joiners belong to some scripts."""
+    bad = {"Cc", "Cs", "Zl", "Zp"}
+    return not any(
+        (unicodedata.category(char) in bad and char != "\n")
+        or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067"
+        for char in text
+    )
+
+
+def texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, each in value.items():
+                yield from (*texts(key), *texts(each))
+        case list():
+            for each in value:
+                yield from texts(each)
+
+
+def test_every_name_is_indexed_as_it_is(here: Path) -> None:
+    with Index.open(Path("indexes/i")) as index:
+        paths = index.query("SELECT path FROM images WHERE usable ORDER BY id")["path"].tolist()
+        assert sorted(paths) == sorted(path_of(key) for key in NAMES)
+        assert sorted(each.name for each in index.manifest.classes) == sorted(CLASSES)
+        annotated = index.query("SELECT count(*) AS n FROM images WHERE foreground IS NOT NULL")["n"][0]
+        assert annotated == len(NAMES)  # each image has its own mask, twins by normalisation too
+        for key in NAMES:
+            for wanted in (path_of(key), str(here / "data" / path_of(key)), f"./{path_of(key)}"):
+                assert index.path_of(index.image(wanted)) == path_of(key)
+
+
+QUESTIONS = (
+    *(
+        ("list",),
+        ("check",),
+        ("metrics",),
+        ("context",),
+        ("confusion",),
+        ("pool",),
+        ("findings",),
+    ),
+    *(("map",), ("fills", "--fill", "black", "--images", "1")),
+)
+OF_IMAGES = (
+    ("grid", "{}"),
+    ("similar", "--patch", "{}:0,0"),
+    ("match", "{}", "{}"),
+    ("cam", "{}", "--class", "{class}"),
+    ("occlude", "{}"),
+    ("relevance", "{}", "--cell", "0,0"),
+    ("attack", "{}", "--target", "{class}", "--steps", "1"),
+)
+
+
+@pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
+def test_what_commands_print_is_not_obeyed(
+    words: tuple[str, ...], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(words, capsys)
+
+
+@pytest.mark.parametrize("words", OF_IMAGES, ids=lambda words: words[0])
+def test_an_image_of_any_name_can_be_asked_about(
+    words: tuple[str, ...], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = path_of("escape")
+    filled = tuple(word.replace("{}", path).replace("{class}", CLASSES[0]) for word in words)
+    assert path in _run(filled, capsys)
+
+
+@pytest.mark.parametrize("key", NAMES)
+def test_an_image_of_any_name_is_drawn(key: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_audit("similar", "--patch", f"{path_of(key)}:0,0", "-k", "3", "--out", "s.png")
+    assert is_harmless(capsys.readouterr().out)
+    run_audit("grid", path_of(key), "--json")
+    assert json.loads(capsys.readouterr().out)["path"] == path_of(key)
+
+
+@pytest.mark.parametrize("name", CLASSES, ids=ascii)
+def test_a_class_of_any_name_can_be_asked_about(
+    name: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert name in _run(("context", f"--class={name}"), capsys)
+
+
+def _run(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The texts in the JSON of an answer, once its text and its table are seen to be harmless."""
+    run_audit(*words)
+    said = capsys.readouterr()
+    assert is_harmless(said.out), ascii(said.out)
+    assert is_harmless(re.sub(r"\r|\x1b\[[0-9;?]*[A-Za-z]", "", said.err)), ascii(said.err)
+    has_table = words[0] not in ("list", "check", "findings")
+    run_audit(*words, *(("--table", "t.csv") if has_table else ()), "--json")
+    printed = capsys.readouterr().out
+    assert is_harmless(printed), ascii(printed)
+    if has_table:
+        with Path("t.csv").open(newline="", encoding="utf-8") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert not [cell for cell in cells if re.match(r"[=@\t\r\n]|[+-](?!\d+(\.\d+)?(e-?\d+)?$)", cell)]
+    return set(texts(json.loads(printed)))
+
+
+def test_the_page_takes_every_name_as_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patches = [word for key in NAMES for word in ("--patch", f"{path_of(key)}:0,0")]
+    run_audit("report", *patches)
+    said = capsys.readouterr()
+    assert is_harmless(said.out), ascii(said.out)
+    (page,) = Path("reports").glob("*.html")
+    text = page.read_text(encoding="utf-8")
+    assert "<img src=x" not in text
+    assert "<b>=cmd" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+
+
+def test_names_that_are_no_text_are_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photo(tmp_path / "photos" / "good.png", 0)
+    write_photo(tmp_path / "photos" / "more.png", 1)
+    folder = tmp_path / "photos"
+    try:
+        (folder / os.fsdecode(b"bad\xff")).mkdir()
+        (folder / "more.png").rename(folder / os.fsdecode(b"bad\xfe.png"))
+    except OSError:
+        pytest.skip("this file system refuses names that are not UTF-8")
+    run_audit("index", "photos", *SMALL, "--head", "none", "--name", "i")
+    said = capsys.readouterr()
+    assert "1 image listed = 1 indexed" in said.out
+    assert "Names that are not UTF-8, skipped; rename them to use them: 2" in said.err
+    for words in (
+        ["grid", "bad\udcfe.png"],
+        ["similar", "--patch", "bad\udcfe.png:0,0"],
+        ["match", "\udcff", "good.png"],
+    ):
+        with pytest.raises(AuditError):
+            run_audit(*words)
+
+
+@pytest.mark.parametrize("question", ["grid {}", "match {} {}", "relevance {} --cell 0,0"])
+def test_a_name_longer_than_any_file_is_of_no_image(question: str, here: Path) -> None:
+    with pytest.raises(CellError, match="is not in i; close matches"):
+        run_audit(*(word.replace("{}", "n" * 400) for word in question.split()))
+
+
+def test_a_broken_image_of_any_name_is_told_harmlessly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photo(tmp_path / "photos" / "good.png", 0)
+    keys = ("escape", "newline", "right-to-left", "long")
+    for key in keys:
+        (tmp_path / "photos" / NAMES[key]).write_bytes(b"")
+    command = ("index", "photos", *SMALL, "--head", "none", "--name", "i", "--max-bad", "1")
+    run_audit(*command)
+    assert is_harmless(capsys.readouterr().out)
+    run_audit(*command, "--json")
+    (summary,) = json.loads(capsys.readouterr().out)
+    assert {bad["path"] for bad in summary["bad"]} == {
+        NAMES[k] for k in ("escape", "newline", "right-to-left", "long")
+    }
