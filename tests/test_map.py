@@ -287,3 +287,23 @@ def test_class_shares_are_fishers_exact_test() -> None:
 def test_match_lists_mutual_pairs(demo: Path, audit) -> None:
     said = audit("match", "images/000003.png", "images/000011.png", "--mutual", "--out", "match.png")
     assert "each other's nearest" in said
+
+
+def test_every_cell_with_its_place_can_be_exported(
+    mapped: tuple[Path, CellMap], tmp_path: Path, audit
+) -> None:
+    path, answer = mapped
+    file = tmp_path / "cells.parquet"
+    audit("map", "--index", str(path), "--out", str(tmp_path / "map.png"), "--export", str(file))
+    rows = duckdb.sql(f"SELECT * FROM '{file}'").fetchnumpy()
+    assert len(rows["path"]) == answer.alone.total
+    places = {f"{p}:{r},{c}" for p, r, c in zip(rows["path"], rows["row"], rows["col"], strict=True)}
+    assert len(places) == len(rows["path"])
+    assert int((rows["cluster"] == 0).sum()) == answer.alone.hits
+    sampled = np.stack([rows["x"], rows["y"]], axis=1)[rows["is_sampled"]]
+    np.testing.assert_allclose(sampled, answer.points, rtol=1e-6)
+    for cluster in answer.clusters:
+        assert set(cluster.exemplars) <= places
+        own = rows["cluster"] == cluster.number
+        assert int(own.sum()) == cluster.cells
+        assert int(rows["foreground"][own].sum()) == cluster.foreground.hits

@@ -9,7 +9,7 @@ import numpy as np
 
 from auditor.errors import DatasetError
 from auditor.measure.rates import wilson
-from auditor.questions.map.record import CellMap, Cluster, PredictedShare
+from auditor.questions.map.record import CellMap, Cluster, MapCell, PredictedShare
 from auditor.records import ClassShare, Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
@@ -26,6 +26,16 @@ from auditor.search.cluster_facts import (
 )
 from auditor.search.content import has_content, usable_images
 from auditor.store import Index, find_map, save_map, stored_map
+
+CELLS = """
+SELECT path, (map.cell // $width)::INTEGER, (map.cell % $width)::INTEGER, x::DOUBLE, y::DOUBLE, cluster,
+  is_sampled, coalesce(own.name, true_name), predicted.name, top5_p[1]::DOUBLE, cells.foreground
+FROM read_parquet($map) map JOIN images ON images.id = map.image
+LEFT JOIN cells ON cells.image = map.image AND cells.cell = map.cell AND variant = 0
+LEFT JOIN classes own ON own.id = images.label LEFT JOIN classes predicted ON predicted.id = cells.top1
+ORDER BY map.image, map.cell
+"""
+"""The columns of `MapCell`, in their order."""
 
 KEPT = 2.0  # times as often in the same place as by chance
 ON_OBJECTS = 0.2  # of the cells of a mark that nobody labelled may touch an annotated object
@@ -106,6 +116,16 @@ def _over_represented(index: Index, path: Path) -> dict[int, tuple[ClassShare, .
     images = images_of_clusters(index, path)
     shares = class_shares(ImageClasses.of(index), list(images.values()))
     return dict(zip(images, shares, strict=True))
+
+
+def map_cells(index: Index) -> tuple[MapCell, ...]:
+    """Every cell that has a place on the stored map; DatasetError where there is none."""
+    path = stored_map(index)
+    if path is None:
+        raise DatasetError(f"{index.name} has no map; make it with: audit map --index {index.name}")
+    rows = index.query(CELLS, {"map": str(path), "width": index.grid[1]})
+    columns = (column.tolist() for column in rows.values())
+    return tuple(MapCell(*values) for values in zip(*columns, strict=True))
 
 
 def report(index: Index, wish: Wish) -> Iterator[Answer | str]:

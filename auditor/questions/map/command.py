@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,10 @@ def map_(
         bool,
         typer.Option("--clusters", help="Draw the exemplars of every listed cluster on a sheet as well."),
     ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every cell with its place to a .parquet or .csv file."),
+    ] = None,
 ) -> CellMap:
     """Lay all cells out in two dimensions, find clusters, and show the suspicious ones (Figure 10).
 
@@ -31,4 +36,9 @@ def map_(
     """
     from auditor.questions.map import ask
 
-    return ask.map_(index, sample=sample, seed=seed, watch=watch)
+    answer = ask.map_(index, sample=sample, seed=seed, watch=watch)
+    if export is not None:
+        from auditor.report.write import write_table
+
+        write_table(ask.map_cells(index), export)
+    return answer

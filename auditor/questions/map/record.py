@@ -93,3 +93,20 @@ class CellMap(Record):
     points: NDArray[np.float32] = field(metadata=NOT_WRITTEN)
     members: NDArray[np.int64] = field(metadata=NOT_WRITTEN)
     empty: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MapCell:
+    """A cell on the map, as `--export` writes it; cluster 0 is none, foreground None where not annotated."""
+
+    path: str
+    row: int
+    col: int
+    x: float
+    y: float
+    cluster: int
+    is_sampled: bool
+    label: str | None
+    predicted: str | None
+    probability: float | None
+    foreground: bool | None
