@@ -203,6 +203,17 @@ def test_a_view_is_exported_as_it_is_shown(opened: Callable[..., Tab], tmp_path:
     assert all("dot" in row["name"] for row in rows)
 
 
+def test_a_table_of_any_answer_is_saved_as_csv(opened: Callable[..., Tab], ask: Callable[..., Any]) -> None:
+    tab = opened("#answers")
+    tab.page.locator("summary", has_text="Confusion").click()
+    with tab.page.expect_download() as waiting:
+        tab.page.get_by_role("button", name="Save as CSV: Classes by accuracy").first.click()
+    rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text())))
+    classes = ask("confusion")["classes"]
+    assert [row["Class"].split(" (")[0] for row in rows] == [each["name"] for each in classes][: len(rows)]
+    assert len(rows) >= 20
+
+
 # ------------------------------------------------------------------------------------- images
 
 
