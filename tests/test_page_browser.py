@@ -334,6 +334,7 @@ def test_axe_finds_no_violation(opened: Callable[..., Tab], part: str, scheme: s
     if not AXE.exists():
         pytest.skip("axe-core is not here; install it with: npm ci --prefix auditor/report/web")
     tab = opened(part, color_scheme=scheme)
+    tab.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     tab.page.wait_for_timeout(300)
     tab.page.evaluate(AXE.read_text())
     found = tab.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
