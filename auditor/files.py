@@ -103,7 +103,7 @@ def _refuse(target: Path, error: BaseException, needed: int | None) -> None:
         return
     fix = "name another place for it"
     if number in NO_ROOM:
-        wanted = "" if needed is None else f"{needed:,} bytes are needed, "
+        wanted = "" if needed is None else f"at least {needed:,} bytes are needed, "
         fix = f"{wanted}{_free(target):,} are free; make room or {fix}"
     raise OutputError(f"cannot write {target}: {os.strerror(number)}; {fix}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,34 @@ def test_a_read_only_disk(read_only: Path) -> None:
     assert "Read-only file system" in sentence(audit("rename", "a", "b"), 74)
 
 
+@pytest.fixture
+def small_disk(here: Path) -> Iterator[Path]:
+    """A disk of 2 MB at indexes/."""
+    folder = here / "indexes"
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_an_index_on_a_full_disk_goes_on_when_there_is_room(small_disk: Path) -> None:
+    for photo in range(60):
+        write_photo(Path("photos") / f"{photo:02d}.jpg", photo)
+    words = ["index", "photos", *SMALL, "--name", "some"]
+    said = sentence(audit(*words, code=TEN_KILOBYTES_A_SHARD), 74)
+    assert re.search(
+        r"cannot write indexes/some.*No space left on device; at least [0-9,]+ bytes are needed, [0-9,]+ are",
+        said,
+    )
+    subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
+    assert audit(*words).returncode == 0
+    assert check(small_disk / "some").is_sound
+    assert read_placement(small_disk / "some").images == 60
+
+
 # ------------------------------------------------------------------------------------- files of others
 
 
@@ -190,6 +219,7 @@ def test_an_error_that_nobody_expected_is_one_sentence() -> None:
 
 # ------------------------------------------------------------------------------------- signals
 
+TEN_KILOBYTES_A_SHARD = "import auditor.indexing.build as build; build.SHARD_BYTES = 10_000\n"
 ONE_IMAGE_A_SHARD = "import auditor.indexing.build as build; build.SHARD_BYTES = 1\n"
 
 

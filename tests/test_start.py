@@ -114,6 +114,7 @@ def test_whoever_watches_is_told_of_every_stage(photos: Path) -> None:
     assert stages == [
         "reading photos",
         "loading timm/test_resnet",
+        "comparing the dataset with the index",
         "images",
         "building the database and the search index",
     ]

@@ -75,7 +75,8 @@ def write_shard(
     per image, zeros where its status is not ok; columns as in `columns.IMAGES` and `columns.CELLS`.
     """
     _make_way(index, name)
-    with new_folder(index, index / SHARDS / name) as temporary:
+    needed = 2 * features.size + 4 * norms.size + 4 * pooled.size
+    with new_folder(index, index / SHARDS / name, needed) as temporary:
         _save_arrays(temporary, features, norms, pooled)
         return _describe(temporary, manifest, name, images, cells)
 

@@ -167,7 +167,8 @@ class IndexWriter:
             removed,
             {},
         )
-        with new_folder(self.path, self.path / DERIVED / made.name) as folder:
+        needed = 2 * made.images * self.manifest.cells_per_image * self.manifest.dim  # of the vectors alone
+        with new_folder(self.path, self.path / DERIVED / made.name, needed) as folder:
             build_derived(self.path, self.manifest, shards, removed, made.fingerprint, folder)
             names = [DATABASE, VECTORS, *self._copy_map(made, folder)]
             counts = count_images(self.path, folder / DATABASE, shards)
