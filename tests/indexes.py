@@ -27,8 +27,10 @@ from auditor.store import (
     Manifest,
     Placed,
     Shard,
+    read_manifest,
     write_shard,
 )
+from auditor.store.manifest import write_manifest
 
 CLASSES = 6
 DIM = 16
@@ -293,6 +295,13 @@ def write_world(path: Path, world: World, **changes: Any) -> Path:
     )
     images = describe(world)
     return make_index(path, images, size=-(-len(images) // 2), described=replace(described, **changes))
+
+
+def exchange_head(path: Path) -> None:
+    """The head that now lies in an index of a world is the one that its manifest means."""
+    described = read_manifest(path)
+    sha256 = digest(path / "heads" / "own.safetensors", "sha256")
+    write_manifest(path, replace(described, head=replace(described.head, sha256=sha256)))
 
 
 def describe(world: World) -> list[FakeImage]:

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from auditor.data.occlusion import normalise
 from auditor.data.pixels import load_input
-from auditor.errors import CellError, DatasetError
+from auditor.errors import CellError, DatasetError, IndexDamaged
 from auditor.models.weights import load_backbone
 from auditor.questions.cam.ask import _live_scores, cam
 from auditor.questions.cam.draw import draw_class_maps
@@ -152,12 +152,10 @@ def test_an_affine_head_needs_no_torch(demo: Path) -> None:
 
 
 def test_a_damaged_head_is_named(demo: Path, tmp_path: Path) -> None:
-    from auditor.errors import BackboneError
-
     copy = tmp_path / "copy"
     shutil.copytree(demo / "indexes" / "scenes-symbols", copy)
     (copy / "heads" / "own.safetensors").write_bytes(b"nothing")
-    with Index.open(copy) as index, pytest.raises(BackboneError, match=r"own\.safetensors"):
+    with Index.open(copy) as index, pytest.raises(IndexDamaged, match=r"own\.safetensors"):
         cam(index, IMAGE, [3])
 
 

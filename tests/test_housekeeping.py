@@ -56,9 +56,9 @@ def test_the_list_says_weights_date_and_newest(here: Path, ask: Callable[..., An
 def test_the_list_says_whether_cells_carry_the_class(
     here: Path, ask: Callable[..., Any], audit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("indexes/b/audit.duckdb").rename("kept")  # b cannot be asked, a can
+    Path("indexes/b/derived/000001/audit.duckdb").rename("kept")  # b cannot be asked, a can
     shown = audit("list").splitlines()
-    Path("kept").rename("indexes/b/audit.duckdb")
+    Path("kept").rename("indexes/b/derived/000001/audit.duckdb")
     with Index.open(Path("indexes/a")) as index:
         evidence = cell_evidence(index)
     assert evidence is not None

@@ -18,7 +18,10 @@ from indexes import make_index, random_images
 
 def audit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "auditor", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    wide = {**os.environ, "COLUMNS": "1000"}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, env=wide
+    )
 
 
 def sealed(content: dict[str, Any]) -> str:

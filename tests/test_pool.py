@@ -13,11 +13,11 @@ import pytest
 from conftest import run_audit
 from numpy.typing import NDArray
 
-from auditor.errors import AuditError, BackboneError
+from auditor.errors import AuditError, BackboneError, IndexDamaged
 from auditor.questions.pool.ask import RULES, pool
 from auditor.records import Rate
 from auditor.store import Index
-from indexes import World, make_world, softmax, write_world
+from indexes import World, exchange_head, make_world, softmax, write_world
 
 CLOSE = 0.01  # scores nearer than this may swap by the rounding of stored features
 
@@ -146,6 +146,7 @@ def test_a_probe_averages_to_its_image_score_in_the_exact_readout(tmp_path: Path
             file,
             metadata={"audit_head": '{"kind": "probe", "classes": []}'},
         )
+        exchange_head(path)
         with Index.open(path) as index:
             stored = index.query("SELECT top5_original[1] AS k FROM images ORDER BY id")["k"]
             found = pool(index, rules=("mean",))
@@ -172,10 +173,11 @@ def test_a_head_that_is_not_affine_is_refused(tmp_path: Path) -> None:
     path = write_world(tmp_path / "index", make_world(7, 10))
     head = path / "heads" / "own.safetensors"
     save_file({}, head, metadata={"audit_head": '{"kind": "own", "classes": []}'})
+    exchange_head(path)
     with Index.open(path) as index, pytest.raises(BackboneError, match="own head of index is not affine"):
         pool(index)
     head.write_bytes(b"nothing")
-    with Index.open(path) as index, pytest.raises(BackboneError, match="holds no head, or is damaged"):
+    with Index.open(path) as index, pytest.raises(IndexDamaged, match="is missing or damaged"):
         pool(index)
 
 

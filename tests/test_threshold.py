@@ -22,7 +22,7 @@ from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresh
 from auditor.records import Preprocess, Rate
 from auditor.report.views import view_of
 from auditor.store import HeadFacts, Index
-from indexes import Diary, World, make_world, softmax, write_world
+from indexes import Diary, World, exchange_head, make_world, softmax, write_world
 
 SCORES: tuple[CellScore, ...] = ("max_softmax", "confidence", "feature_fg", "logit_fg")
 
@@ -202,6 +202,7 @@ def test_a_class_without_prototype_is_never_kept(tmp_path: Path) -> None:
 def test_a_head_that_is_not_affine_has_no_logit_prototype(tmp_path: Path) -> None:
     path = write_world(tmp_path / "index", make_world(8, 30))
     write_model_head(path / "heads" / "own.safetensors")
+    exchange_head(path)
     with Index.open(path) as index:
         found = threshold(index)
     assert found.scores == SCORES[:3]

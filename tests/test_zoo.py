@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_zoo import LOSSY, SIDE, Case, blocks, cases, inside_blocks, oriented, saved, turned
 from PIL import Image
-from zoo import LOSSY, SIDE, Case, blocks, cases, inside_blocks, oriented, saved, turned
 
 from auditor.data.files import IMAGE_SUFFIXES, suffix
 from auditor.data.load import load
