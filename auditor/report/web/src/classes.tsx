@@ -113,7 +113,8 @@ function chosen(state: Record<string, string>): number[] {
   const ways = state.sort ? Number(state.dir ?? -1) : data.classes ? -1 : 1;
   const compare = (a: number, b: number) => {
     const [x, y] = [field.value(a), field.value(b)];
-    if (x === null || y === null) return x === y ? a - b : x === null ? 1 : -1; // what is unknown comes last
+    // what is unknown comes last and by name: no class leads of which the data say nothing
+    if (x === null || y === null) return x === y ? rows!.name[a].localeCompare(rows!.name[b]) || a - b : x === null ? 1 : -1;
     return (typeof x === "string" ? x.localeCompare(y) : x - y) * ways || a - b;
   };
   return kept.sort(compare);
