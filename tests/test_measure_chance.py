@@ -191,9 +191,9 @@ def test_intervals_of_differences_by_hand() -> None:
 
 
 def test_a_change_is_certain_only_with_many(tmp_path: Path) -> None:
-    ends = [least_change(0, n, 0, n) for n in (1, 2, 5, 20, 100)]
+    ends = [least_change(0, n, 0, n) for n in (1, 2, 5, 6, 20, 100)]
     assert ends == sorted(ends)
-    assert ends[0] < 0 < ends[2]
+    assert ends[0] < 0 == ends[1] == ends[2] < ends[3]  # McNemar's p: 1, 0.5, 0.0625, 0.03
     assert least_change(5, 0, 0, 10) < 0
     assert least_change(40, 20, 2, 100) == pytest.approx(0.18 - _half_width(), abs=1e-12)
 
