@@ -72,7 +72,7 @@ def least_difference(first: tuple[float, int], second: tuple[float, int]) -> flo
 
     Newcombe's hybrid of their Wilson intervals (1998, method 10 for independent samples). It lies below the
     true difference in 96 to 98 % of draws on average over rates. Of equal rates it is above zero by chance in
-    up to 12.5 % with 3 images that are all or nothing, 6 % with 20, 3 % with 50 (nominal: 2.5 %).
+    up to 12.5 % with 3 images that are all or nothing, 6 % with 20, 5 % with 50 (nominal: 2.5 %).
     """
     (p, n), (q, m) = first, second
     return p - q - sqrt((p - wilson_of(p, n)[0]) ** 2 + (wilson_of(q, m)[1] - q) ** 2)
@@ -83,7 +83,7 @@ def least_change(both: int, gained: int, lost: int, total: int) -> float:
 
     Newcombe's hybrid for paired samples (1998, method 10), which takes their correlation into account; above
     zero only where McNemar's exact test is below 0.05, since two of two that gain would be above it by chance
-    in up to one of four draws. So it is in 2.1 % at most (nominal: 2.5 %), and lies below the true change in
+    in up to one of four draws. So it is in 2.5 % at most, and lies below the true change in
     98 to 99 % of draws on average over rates.
     """
     neither = total - both - gained - lost
