@@ -188,3 +188,4 @@ def test_what_is_no_test_is_not_in_the_family() -> None:
     assert correct(values) == [pytest.approx(0.03), None, pytest.approx(0.04), None, pytest.approx(0.04)]
     assert correct([None]) == [None]
     assert correct([]) == []
+    assert mcnemar(0, 0) == 1  # nothing changed, which is no evidence
