@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from big import make_big
+from PIL import Image
 from side_by_side import compare, load, peak_memory, run
 
 from auditor.measure.counts import CLASSES, PAIRS, count_images, count_pairs
@@ -28,6 +29,20 @@ from auditor.store.placement import extend_placement
 FOLDER = Path(tempfile.gettempdir()) / "audit-bench"
 FINISH = "from pathlib import Path\nimport sys\nfrom auditor.store import IndexWriter\n"
 FINISH += "with IndexWriter.resume(Path(sys.argv[1])) as writer: writer.finish()\n"
+# many shards at either size: what one holds in memory follows from its 64 MiB of features
+INDEX = "import sys\nfrom auditor.cli.app import app\nfrom auditor.indexing import build\n"
+INDEX += "build.SHARD_BYTES = 2 << 20\napp(sys.argv[1:], standalone_mode=False)\n"
+ASK = """
+import sys
+from pathlib import Path
+import auditor
+from auditor.questions.metrics.ask import metrics
+from auditor.search.nearest import nearest_cells, searchable
+with auditor.open(Path(sys.argv[1])) as index:
+    for cell in range(int(sys.argv[2])):
+        metrics(index)
+        nearest_cells(index, index.vectors([cell])[0], 20, searchable(index))
+"""
 
 
 @cache
@@ -112,12 +127,37 @@ def start() -> None:
         )
 
 
+@cache
+def photos(count: int) -> Path:
+    """A folder of so many photographs of 64 x 48 pixels, each of its own noise; kept between runs."""
+    folder = FOLDER / f"photos-{count}"
+    folder.mkdir(exist_ok=True)
+    for number in range(len(list(folder.iterdir())), count):
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:06d}.png")
+    return folder
+
+
 def memory() -> None:
-    """What building the derived files takes, whatever the size."""
-    script = FOLDER / "finish.py"
-    script.write_text(FINISH, encoding="utf-8")
-    small, large = (peak_memory((script, big(images))) for images in (1_000, 100_000))
-    print(f"memory of finish: {large} MiB at 100,000 images, {small} MiB at 1,000")
+    """What a process takes at most, whatever the size: flat in images, and in how often one asks."""
+    scripts = {name: FOLDER / f"{name}.py" for name in ("finish", "index", "ask")}
+    for path, text in zip(scripts.values(), (FINISH, INDEX, ASK), strict=True):
+        path.write_text(text, encoding="utf-8")
+
+    def tell(name: str, words: Callable[[int], tuple[str | Path, ...]], small: int, large: int) -> None:
+        least, most = (peak_memory(words(size)) for size in (small, large))
+        print(f"memory of {name}: {most} MiB at {large:,}, {least} MiB at {small:,}", flush=True)
+
+    def index(count: int) -> tuple[str | Path, ...]:
+        path = FOLDER / "indexes" / f"photos-{count}"
+        shutil.rmtree(path, ignore_errors=True)
+        model = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--name", path)
+        return scripts["index"], "index", photos(count), *model
+
+    tell("finish, by images", lambda n: (scripts["finish"], big(n)), 1_000, 100_000)
+    tell("index, by images", index, 1_000, 10_000)
+    tell("metrics and similar, by images", lambda n: (scripts["ask"], big(n), "2"), 1_000, 100_000)
+    tell("metrics and similar, by times asked", lambda n: (scripts["ask"], big(1_000), str(n)), 20, 200)
 
 
 def plans() -> None:

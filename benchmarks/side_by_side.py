@@ -67,11 +67,11 @@ def run(*words: str | Path, cwd: Path) -> None:
 
 
 def peak_memory(words: Sequence[str | Path]) -> int:
-    """MiB that a Python process needed at most."""
+    """MiB that a Python process needed at most; `ru_maxrss` would begin at the size of this one."""
     script = (
-        "import resource, runpy, sys; sys.argv = sys.argv[1:]; "
+        "import pathlib, runpy, sys; sys.argv = sys.argv[1:]; "
         "runpy.run_path(sys.argv[0], run_name='__main__'); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "print(int(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) // 1024)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, words)], check=True, capture_output=True, text=True

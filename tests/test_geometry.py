@@ -116,5 +116,8 @@ def test_cell_names():
     for broken in ("a.jpg", "a.jpg:3", ":1,2", "a.jpg:-1,2", "a.jpg:1,2x"):
         with pytest.raises(CellError, match="names no cell"):
             parse_cell(broken)
-    with pytest.raises(CellError, match="rows go from 0 to 6"):
-        cell_box(7, 0, (7, 7), 224)
+    for row, col in ((3, 0), (0, 5), (-1, 0), (0, -1)):
+        message = rf"cell {row},{col} is outside the 3 x 5 grid; rows go from 0 to 2, columns from 0 to 4"
+        with pytest.raises(CellError, match=message):
+            cell_box(row, col, (3, 5), 224)
+    assert cell_box(2, 4, (3, 5), 224) == (179, 149, 224, 224)

@@ -24,7 +24,7 @@ from auditor.questions.metrics.ask import metrics
 from auditor.questions.threshold.ask import threshold
 from auditor.records import ClassName
 from auditor.report.views import view_of
-from auditor.store import DatasetFacts, Index
+from auditor.store import DatasetFacts, HeadFacts, Index
 from indexes import FakeImage, make_index, manifest, random_images
 
 
@@ -181,6 +181,35 @@ def test_a_class_of_an_index_without_labels_has_the_true_reason(tmp_path: Path) 
         assert "6 without a label that the head knows" in take_census(index).sentence
 
 
+def test_every_reason_that_nothing_is_counted(tmp_path: Path) -> None:
+    """No image at all, objects and labels in different images, an object in every cell, a head in a file."""
+    first, second = (replace(image, status="ok") for image in random_images(0, 2))
+    cells, nothing = range(len(first.shown[0])), dict[str, Any](present=None, foreground=None)
+    labelled = replace(first, label=2, labels=(2,), **nothing)
+    boxed = replace(second, label=None, labels=(), present=[set()] * 9, foreground=[True] * 9)
+    filled = replace(first, label=2, labels=(2,), present=[{2} for _ in cells], foreground=[True] * 9)
+    broken = replace(first, status="broken")
+    for name, images, reason in (
+        ("none", [broken], "no image that could be read; see: audit check --index none"),
+        (
+            "apart",
+            [labelled, boxed],
+            "1 images of apart have boxes or masks, and 1 others a class of its head",
+        ),
+        ("full", [filled], "no labelled image of full has a background cell"),
+    ):
+        path = make_index(tmp_path / name, images)
+        with Index.open(path) as index, pytest.raises(DatasetError, match=reason):
+            context(index)
+    described = replace(
+        manifest(), head=HeadFacts("own", "heads/mine.safetensors"), options={"head_file": "mine.safetensors"}
+    )
+    with Index.open(make_index(tmp_path / "mine", [labelled], described=described)) as index:
+        reason = explain_absence(index) or ""
+    words = shlex.split(reason.partition("with them: ")[2])
+    assert words[words.index("--head") + 1] == str(tmp_path / "mine" / "heads" / "mine.safetensors")
+
+
 # ------------------------------------------------------------------------------------- ends of intervals
 
 
@@ -191,9 +220,9 @@ def test_intervals_of_differences_by_hand() -> None:
 
 
 def test_a_change_is_certain_only_with_many(tmp_path: Path) -> None:
-    ends = [least_change(0, n, 0, n) for n in (1, 2, 5, 20, 100)]
+    ends = [least_change(0, n, 0, n) for n in (1, 2, 5, 6, 20, 100)]
     assert ends == sorted(ends)
-    assert ends[0] < 0 < ends[2]
+    assert ends[0] < 0 == ends[1] == ends[2] < ends[3]  # McNemar's p: 1, 0.5, 0.0625, 0.03
     assert least_change(5, 0, 0, 10) < 0
     assert least_change(40, 20, 2, 100) == pytest.approx(0.18 - _half_width(), abs=1e-12)
 
@@ -215,5 +244,5 @@ def test_one_label_and_any_label(tmp_path: Path) -> None:
     alone = [replace(image, labels=image.labels[:1], label=None) for image in images]
     with Index.open(make_index(tmp_path / "j", alone)) as index:
         single = metrics(index)
-    assert single.top1_any.total == 0
+    assert (single.top1_any.hits, single.top1_any.total) == (0, 0)
     assert "Top-1 (any label)" not in [column.name for column in view_of(single).tables[0].columns]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from conftest import run_audit
@@ -21,6 +22,7 @@ from auditor.errors import AuditError, IndexDamaged, IndexMismatch
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, IndexWriter, Placed, list_indexes, newest, read_current, read_manifest
 from auditor.store.check import check
+from auditor.store.derived import open_database, open_vectors
 from auditor.store.manifest import write_manifest
 from auditor.store.removal import remove_index
 from auditor.store.scores import stored_scores
@@ -385,3 +387,61 @@ def test_a_damaged_first_edition_is_left_as_it_is(first_edition: Path) -> None:
         check(first_edition, repair=True)
     after = [path for path in first_edition.rglob("*") if path.name not in (".lock", ".writer")]
     assert sorted(after) == before
+
+
+# ------------------------------------------------------------------------- right sums, wrong content
+
+
+def test_a_database_that_is_none_or_anothers_is_named(tmp_path: Path) -> None:
+    """A crafted index can give any file the right checksum."""
+    path = tmp_path / "index.duckdb"
+    path.write_bytes(b"DUCK" * 4096)
+    with pytest.raises(IndexDamaged, match=r"index.duckdb does not open .*; do this"):
+        open_database(path, "f" * 32, "do this")
+    path.unlink()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE images (id INTEGER)")
+    with pytest.raises(IndexDamaged, match="does not belong to these shards; do this"):
+        open_database(path, "f" * 32, "do this")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE about AS SELECT repeat('e', 32) AS fingerprint")
+    with pytest.raises(IndexDamaged, match="does not belong"):
+        open_database(path, "f" * 32, "do this")
+    open_database(path, "e" * 32, "do this").close()
+
+
+def test_vectors_that_are_none_or_ask_for_a_terabyte_are_named(index: Path, tmp_path: Path) -> None:
+    (source,) = index.glob("derived/*/cells.faiss")
+    content, path = source.read_bytes(), tmp_path / "cells.faiss"
+    with Index.open(index) as opened:
+        count, dim = opened.faiss.ntotal, opened.manifest.dim
+    for broken in (b"", content[:20], b"IxXX" + content[4:], content[:12] + b"\xff" * 7 + content[19:]):
+        path.write_bytes(broken)
+        with pytest.raises(IndexDamaged, match=r"cells.faiss does not (open|belong).*; do this"):
+            open_vectors(path, count, dim, "do this")
+    path.write_bytes(content)
+    with pytest.raises(IndexDamaged, match="does not belong"):
+        open_vectors(path, count + 9, dim, "do this")
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "[]", "{", '{"index.json": 3}', "\x00"])
+def test_whatever_is_noted_as_verified_is_verified_again(index: Path, content: str) -> None:
+    before = answers(index)
+    (index / ".verified").write_text(content)
+    assert answers(index) == before
+    (features, *_) = sorted(index.glob("shards/*/features.npy"))
+    data = bytearray(features.read_bytes())
+    data[-1] ^= 1
+    features.write_bytes(data)
+    (index / ".verified").write_text(content)
+    with pytest.raises(IndexDamaged):
+        answers(index)
+
+
+def test_what_was_verified_is_not_noted_through_a_link(index: Path, tmp_path: Path) -> None:
+    before, target = answers(index), tmp_path / "mine.txt"
+    target.write_text("mine")
+    (index / ".verified").unlink()
+    (index / ".verified").symlink_to(target)
+    assert answers(index) == before
+    assert target.read_text() == "mine"

@@ -81,7 +81,8 @@ class ClassContext(Record):
         default=None,
         metadata=metric(
             "Delta at least",
-            "lower end of the 95 % interval of Delta (Newcombe, paired over images)",
+            "lower end of the 95 % interval of Delta (Newcombe, paired over images), above zero only where "
+            "McNemar's exact test is below 0.05",
             unit="points",
         ),
     )

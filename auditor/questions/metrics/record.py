@@ -25,6 +25,11 @@ def _any(counts: Any) -> Any:
     return (np.asarray(counts) > 0).astype(np.int64)
 
 
+def _several(counts: Any) -> bool:
+    """Whether any image has several labels."""
+    return bool((np.asarray(counts["labels"]) > 1).any())
+
+
 def _by_chance(rate: Any, cells: str, chance: str) -> dict[str, Metric]:
     """The null of an any-cell rate, a field defined above, over the pairs that the rate counts."""
     title = rate.metadata["metric"].title
@@ -172,7 +177,7 @@ class Metrics(Record):
             "Top-1 (any label)",
             "images whose first class is one of their labels ÷ images with labels; Top-1 asks for one fixed "
             "label of each image",
-            lambda c: (c["top1_any"], _any(c["labels"]) * (np.asarray(c["labels"]) > 1).any()),
+            lambda c: (c["top1_any"] * _several(c), _any(c["labels"]) * _several(c)),
         ),
     )
     fg_det_chance: float | None = field(default=None, metadata=_by_chance(fg_det, "fg_cells", "fg_chance"))
