@@ -66,6 +66,8 @@ def _follow(
             return answer
         time.sleep(0.1)
     listening.join()
+    if answer.path:  # it may have come whole between two looks
+        progress.at(answer.bytes or 0, answer.bytes)
     progress.end()
     if not (answer.path or answer.error or answer.is_missing):
         answer.error = f"its client ended with code {process.returncode}"
