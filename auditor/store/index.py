@@ -27,7 +27,7 @@ from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
 
-KEPT_FROM = 2_000_000  # cells: below, counting again takes no time
+KEPT_FROM = 200_000  # cells: below, counting again takes no time
 
 
 class Index:
