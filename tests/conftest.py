@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ QUIET = [
 REAL = Path(__file__).parents[2] / "shared" / "real"
 
 README = Path(__file__).parents[1] / "README.md"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def readme_commands(heading: str, page: Path = README) -> list[list[str]]:

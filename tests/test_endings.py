@@ -229,13 +229,16 @@ def interrupted(
     """The command, sent a signal as soon as something holds."""
     command = [sys.executable, "-c", code + MAIN, *words]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 100
-        while not when():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        try:
+            until = time.monotonic() + 100
+            while not when():
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()  # one that does not end would be waited for without end
         return subprocess.CompletedProcess(command, process.returncode, "", said)
 
 
