@@ -13,6 +13,9 @@ import pytest
 from conftest import run_audit
 from photos import SMALL, write_dataset, write_photo
 
+from auditor.explain.crops import variants_of
+from auditor.measure.images import grids_of
+from auditor.page.facts import banners
 from auditor.store import Index
 from auditor.store.check import check
 
@@ -105,8 +108,28 @@ def test_a_broken_image_that_was_repaired_is_tried_again(photos: Path) -> None:
     update(photos)
     assert rows()["cat/02.png"][1] == "broken"
     (photos / "cat/02.png").write_bytes(content)
+    with Index.open(Path("indexes/i")) as index:
+        assert any("1 image is broken" in banner for banner in banners(index))
     update(photos)
     assert rows()["cat/02.png"][1] == "ok"
+    with Index.open(Path("indexes/i")) as index:
+        assert not any("broken" in banner for banner in banners(index))
+
+
+def test_a_picture_has_the_mask_of_the_image_that_it_shows(photos: Path) -> None:
+    """Two images of one path are in the index: the one that was replaced had its object elsewhere."""
+    before, box = masks("i"), photos.parent / "boxes" / "04.xml"
+    write_photo(photos / "cat/04.png", 77)
+    box.write_text(box.read_text().replace("<ymin>15", "<ymin>45"))
+    update(photos)
+    run_audit("index", photos, "-a", photos.parent / "boxes", *SMALL, "--name", "fresh")
+    assert masks("i") == masks("fresh") != before
+
+
+def masks(name: str) -> list[bytes]:
+    """The pixels of an image in every variant."""
+    with Index.open(Path("indexes", name)) as index:
+        return [each.tobytes() for each in variants_of(index, grids_of(index, index.image("cat/04.png")))]
 
 
 def test_fewer_images_than_were_planned_are_not_indexed_without_their_labels(

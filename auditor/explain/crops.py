@@ -49,7 +49,9 @@ def variants_of(index: Index, grids: ImageGrids) -> list[Image.Image]:
     image = crop(index, grids.path)
     if len(grids.variants) == 1:
         return [image]
-    packed = index.query("SELECT foreground FROM images WHERE path = ?", [grids.path])["foreground"]
+    packed = index.query("SELECT foreground FROM images WHERE id = ?", [index.image(grids.path)])[
+        "foreground"
+    ]
     mask, manifest = unpack_mask(str(packed[0])), index.manifest
     fill, preprocess, seed = manifest.fill, manifest.preprocess, int(manifest.options["seed"])
     return [image, *(occlude_crop(image, area, fill, preprocess, seed) for area in (~mask, mask))]

@@ -88,7 +88,9 @@ def facts(index: Index) -> tuple[tuple[str, str], ...]:
 def _lost(index: Index, status: str) -> tuple[str, ...]:
     """The sentence on images of a status, with the first reason; nothing where there are none."""
     rows = index.query(
-        "SELECT count(*) AS n, min(path) AS path, min(error) AS error FROM images WHERE status = ?", [status]
+        "SELECT count(*) AS n, min(path) AS path, min(error) AS error FROM images "
+        "WHERE status = ? AND NOT is_removed",
+        [status],
     )
     (count,), (path,), (error,) = (rows[name].tolist() for name in ("n", "path", "error"))
     if not count:

@@ -114,8 +114,8 @@ def report(index: Index, wish: Wish) -> Iterator[Answer]:
 
 def _runner_up(index: Index, subject: Subject) -> int:
     rows = index.query(
-        "SELECT coalesce(labels, []) AS own, top5_original[2:] AS likely FROM images WHERE path = ?",
-        [subject.path],
+        "SELECT coalesce(labels, []) AS own, top5_original[2:] AS likely FROM images WHERE id = ?",
+        [index.image(subject.path)],
     )
     own = set(rows["own"][0])
     for label in rows["likely"][0]:
