@@ -27,7 +27,7 @@ from auditor.store.manifest import write_manifest
 from auditor.store.removal import remove_index
 from auditor.store.scores import stored_scores
 from auditor.store.sealed import checksum
-from indexes import make_world, manifest, random_images, shard, write_world
+from indexes import describe, make_world, manifest, random_images, shard, write_world
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -445,3 +445,16 @@ def test_what_was_verified_is_not_noted_through_a_link(index: Path, tmp_path: Pa
     (index / ".verified").symlink_to(target)
     assert answers(index) == before
     assert target.read_text() == "mine"
+
+
+def test_a_shard_of_other_content_makes_the_index_unfinished(index: Path) -> None:
+    """Made again and then killed: what readers have is of the shard before, whatever it is called."""
+    other = make_world(5, 10)
+    images = describe(other)[:5]
+    with IndexWriter.resume(index) as writer:
+        assert writer.is_complete
+        shard(writer, "00000", images, 0)
+        assert not writer.is_complete
+        writer.finish()
+        assert writer.is_complete
+    answers(index)

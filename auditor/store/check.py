@@ -10,15 +10,15 @@ from auditor.errors import AuditError, IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import index_word
 from auditor.records import Check
 from auditor.store.derived import open_database, open_vectors
-from auditor.store.generations import DATABASE, VECTORS, ShardRef, fingerprint, read_current
+from auditor.store.generations import DATABASE, VECTORS, read_current
 from auditor.store.go_on import index_command
 from auditor.store.manifest import Manifest, head_path, is_index, read_manifest, repair_command
 from auditor.store.migrate import is_first_edition, migrate
 from auditor.store.placement import Placement, read_placement
 from auditor.store.places import DERIVED, SHARDS, bytes_below, inside
 from auditor.store.recover import recover
-from auditor.store.shards import read_shard, shard_names
-from auditor.store.writer import IndexWriter, shard_problems
+from auditor.store.shards import shard_names
+from auditor.store.writer import IndexWriter, planned_fingerprint, shard_problems
 
 
 def check(path: Path, repair: bool = False) -> Check:
@@ -58,9 +58,7 @@ def _examine(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The problems, and the commands that end them, to be run one after another."""
     try:
         manifest, plan = read_manifest(path), read_placement(path)
-    except IndexMismatch as error:
-        return (str(error),), (repair_command(path),)
-    except IndexDamaged as error:
+    except (IndexMismatch, IndexDamaged) as error:
         return (str(error),), (repair_command(path),)
     shards, heads = tuple(_shard_lines(path, manifest, plan)), tuple(_head_problems(path, manifest))
     derived = () if shards else tuple(_derived_problems(path, manifest, plan))
@@ -118,9 +116,7 @@ def _derived_problems(path: Path, manifest: Manifest, plan: Placement) -> Iterat
         yield from changed
         if changed:
             return
-        refs = tuple(ShardRef.of(read_shard(path, placed.name)) for placed in plan.shards)
-        removed = tuple(sorted(plan.removed))
-        if current.fingerprint != fingerprint(manifest, refs, removed):
+        if current.fingerprint != planned_fingerprint(path, manifest, plan):
             yield f"{path / DERIVED / current.name} is older than the shards"
             return
         folder = inside(path, DERIVED, current.name)

@@ -41,7 +41,7 @@ from auditor.store.manifest import (
     repair_sentence,
     write_manifest,
 )
-from auditor.store.placement import Placed, extend_placement, read_placement, set_removed
+from auditor.store.placement import Placed, Placement, extend_placement, read_placement, set_removed
 from auditor.store.places import DERIVED, MANIFEST, OWN_NAMES, inside, sweep
 from auditor.store.shards import Shard, changed_files, clear_staging, drop_shard, read_shard, shard_names
 
@@ -101,12 +101,11 @@ class IndexWriter:
 
     @property
     def is_complete(self) -> bool:
-        """Whether readers have everything that was planned, as it is now."""
+        """Whether readers have everything that was planned, made of the shards as they are now."""
         current = read_current(self.path)
-        if current is None or current.removed != tuple(sorted(self.placement.removed)):
+        if current is None or self.missing():
             return False
-        planned = [(shard.name, shard.first, len(shard.paths)) for shard in self.placement.shards]
-        return planned == [(shard.name, shard.first, shard.images) for shard in current.shards]
+        return current.fingerprint == planned_fingerprint(self.path, self.manifest, self.placement)
 
     def place(self, shards: Sequence[Placed]) -> None:
         """Give ids to new images, before any of them is looked at."""
@@ -207,6 +206,12 @@ class IndexWriter:
         (folder / MAP).write_bytes(path.read_bytes())
         flush(folder / MAP)
         return [MAP]
+
+
+def planned_fingerprint(index: Path, manifest: Manifest, plan: Placement) -> str:
+    """The fingerprint of a generation that has all planned shards; IndexDamaged where one cannot be read."""
+    refs = tuple(ShardRef.of(read_shard(index, placed.name)) for placed in plan.shards)
+    return fingerprint(manifest, refs, tuple(sorted(plan.removed)))
 
 
 def shard_problems(
