@@ -78,11 +78,36 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tour_folder(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it for tests that add to the index: a map, a probe."""
+    return shutil.copytree(demo_folder, tmp_path_factory.mktemp("tour") / "demo")
+
+
 @pytest.fixture
-def demo(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory is one where the demo has run."""
+def demo(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory is one where the demo has run.
+
+    No test adds to its index, so that they may run in any order.
+    """
     monkeypatch.chdir(demo_folder)
-    return demo_folder
+    before = _indexed(demo_folder)
+    yield demo_folder
+    assert _indexed(demo_folder) == before, "this test changes the demo's index; it needs the fixture `tour`"
+
+
+@pytest.fixture
+def tour(tour_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory is one where the demo has run, and where tests may add to its index."""
+    monkeypatch.chdir(tour_folder)
+    return tour_folder
+
+
+def _indexed(folder: Path) -> set[Path]:
+    """The files of its indexes, but for what reading leaves there."""
+    kept = {".verified", ".lock"}
+    files = (path for path in (folder / "indexes").rglob("*") if path.is_file())
+    return {path for path in files if path.name not in kept and not path.name.startswith("counted-")}
 
 
 @pytest.fixture(scope="session")

@@ -32,9 +32,9 @@ REACH = 16  # pixels: a cell sees a marker that comes within half a cell of it
 
 
 @pytest.fixture(scope="module")
-def mapped(demo_folder: Path) -> tuple[Path, CellMap]:
-    """The demo's index with its map, made once: UMAP compiles itself for a quarter of a minute."""
-    with Index.open(next((demo_folder / "indexes").iterdir())) as index:
+def mapped(tour_folder: Path) -> tuple[Path, CellMap]:
+    """The tour's index with its map, made once: UMAP compiles itself for a quarter of a minute."""
+    with Index.open(next((tour_folder / "indexes").iterdir())) as index:
         return index.path, map_(index)
 
 
@@ -61,9 +61,9 @@ def sees(place: tuple[int, int], row: int, col: int) -> bool:
     return max(max(gap) for gap in gaps) < REACH
 
 
-def test_the_planted_marker_is_a_cluster_of_its_own(demo: Path, mapped: tuple[Path, CellMap]) -> None:
+def test_the_planted_marker_is_a_cluster_of_its_own(tour: Path, mapped: tuple[Path, CellMap]) -> None:
     path, found = mapped
-    planted = markers(demo)
+    planted = markers(tour)
     rows = duckdb.connect().sql(
         f"SELECT i.path, m.cell // 7 AS row, m.cell % 7 AS col, m.cluster FROM '{map_of(path)}' m "
         f"JOIN '{path}/shards/*/images.parquet' i ON i.id = m.image"
@@ -103,7 +103,7 @@ def test_a_clusters_numbers_are_counted_again(mapped: tuple[Path, CellMap]) -> N
 
 
 def test_the_stored_map_is_used_again_and_the_index_stays_sound(
-    demo: Path, mapped: tuple[Path, CellMap], audit, ask
+    tour: Path, mapped: tuple[Path, CellMap], audit, ask
 ) -> None:
     path, found = mapped
     before = map_of(path).stat().st_mtime_ns

@@ -151,6 +151,15 @@ def test_a_page_is_no_larger_than_asked(demo: Path, tmp_path: Path) -> None:
     assert page.notes[0].endswith("more: --max-mb 2.")
 
 
+def test_a_page_without_room_for_an_image_says_so(demo: Path) -> None:
+    page = page_of(Path("indexes/scenes-symbols"), megabytes=0)
+    assert page.pictures == ()
+    assert re.fullmatch(
+        r"This page carries none of 160 images: without any it is already \d\.\d MB; more: --max-mb \d\.",
+        page.notes[0],
+    )
+
+
 # ------------------------------------------------------------------------------------- a large one
 
 

@@ -23,14 +23,14 @@ def commands() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("command", TOUR[2:], ids=" ".join)
-def test_the_tour_runs_as_it_stands(command: list[str], demo: Path, audit: Callable[..., str]) -> None:
+def test_the_tour_runs_as_it_stands(command: list[str], tour: Path, audit: Callable[..., str]) -> None:
     """The first two commands are the fixture that these run in."""
     printed = audit(*command)
     assert printed.strip()
     if find_question(command[0]) is not None or command[0] in ("check", "report"):
         assert printed.startswith("scenes-symbols: scenes, symbols, 160 images")
     for kind, path in re.findall(r"^(picture|report|table): (.+)$", printed, re.MULTILINE):
-        assert (demo / path).stat().st_size > 1000, kind
+        assert (tour / path).stat().st_size > 1000, kind
 
 
 def test_the_tour_starts_from_nothing(demo: Path) -> None:

@@ -97,9 +97,9 @@ def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterato
 def _with_pictures(index: Index, page: Page, megabytes: int, bar: Bar) -> Page:
     """The page with as many images as its size allows, those of the findings first."""
     ranked = rank_images(index, _paths(cell for each in page.verdicts for cell in each.finding.cells))
-    room = megabytes * MEGABYTE - weigh_page(page)
-    carried = carry(index, ranked, room, bar)
-    note = carried.tell(len(ranked), megabytes)
+    bare = weigh_page(page)
+    carried = carry(index, ranked, megabytes * MEGABYTE - bare, bar)
+    note = carried.tell(len(ranked), megabytes, bare / MEGABYTE)
     return replace(
         page,
         data={**page.data, **carried.data, "carried": note},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,20 @@ class Carried:
     gone: int
     changed: tuple[str, ...]
 
-    def tell(self, images: int, megabytes: int) -> str:
-        """Which images are on the page, and what would bring more; empty where there are none at all."""
+    def tell(self, images: int, megabytes: int, bare: float) -> str:
+        """Which images are on the page, and what would bring more; empty where there are none at all.
+
+        `bare` are the megabytes of the page without them, which no wish makes smaller.
+        """
         if not images:
             return ""
         count = len(self.pictures)
         gone = f"; {plural(self.gone, 'image')} could not be read any more" if self.gone else ""
         if count + self.gone >= images:
             return f"This page carries all {plural(count, 'image')} that are there{gone}."
+        if bare > megabytes:
+            why = f"without any it is already {bare:.1f} MB; more: --max-mb {ceil(2 * bare)}"
+            return f"This page carries none of {plural(images, 'image')}: {why}."
         order = "those of the findings first, then one of every class in turn"
         more = "" if count + self.gone >= MOST else f"; more: --max-mb {2 * megabytes}"
         return f"This page carries {count:,} of {plural(images, 'image')}: {order}{gone}{more}."
