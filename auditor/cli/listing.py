@@ -106,7 +106,7 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
 
     if not summaries:
         return View("Nothing to show.")
-    unusable = [each for each in summaries if each.problem]
+    notes = (f"{each.name} cannot be used: {each.problem}" for each in summaries if each.problem)
     columns = (
         *columns_of("Index|Dataset|Backbone|Weights|Head|Certificate", "Images|Cells|Size"),
         *columns_of("Changed", ""),
@@ -114,7 +114,7 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
     known = [each for each in summaries if each.backbone]
     rows = tuple(map(_summary, known))
     tables = (Table("Indexes", columns, rows, tuple(_remarks(known))),) if known else ()
-    return View("Indexes", tables, notes=tuple(f"{each.name} cannot be used: {each.problem}" for each in unusable))
+    return View("Indexes", tables, notes=tuple(notes))
 
 
 def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
