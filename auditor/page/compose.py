@@ -11,6 +11,8 @@ from auditor.errors import AuditError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
 from auditor.page.compare.ask import compare
+from auditor.page.compare.paper import find_row
+from auditor.page.compare.record import PaperRow
 from auditor.page.data import page_data
 from auditor.page.facts import banners, facts, nothing, remarks, tiles
 from auditor.page.images import rank_images
@@ -20,6 +22,7 @@ from auditor.questions.context.ask import find_subject
 from auditor.questions.findings.draw import describe, draw_finding
 from auditor.questions.findings.record import Findings
 from auditor.questions.metrics.ask import metrics
+from auditor.questions.metrics.record import Metrics
 from auditor.report.page import weigh_page
 from auditor.report.page_parts import Answer, Figure, Page, Section, Verdict, Wish
 from auditor.report.views import pictures_of
@@ -87,11 +90,22 @@ def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterato
     words = [word for other in others for word in ("--index", name_of(other))]
     together = tuple(metrics(each) for each in (index, *others))
     yield Section(together, write_command(index, "metrics", *words), question="compare")
+    beside = tuple(_beside_the_paper((index, *others), together))
+    if beside:
+        yield Section(beside, question="compare")
     for other in others:
         try:
             yield Section(compare(index, other), question="compare")
         except AuditError as reason:
             notes.append(f"Comparison left out: {reason}")
+
+
+def _beside_the_paper(indexes: Sequence[Index], measured: Sequence[Metrics]) -> Iterator[PaperRow]:
+    for index, ours in zip(indexes, measured, strict=True):
+        found = find_row(index)
+        if found is not None:
+            table, row = found
+            yield PaperRow(ours, table.name, table.images, dict(zip(table.columns, row, strict=True)))
 
 
 def _with_pictures(index: Index, page: Page, megabytes: int, bar: Bar) -> Page:
