@@ -106,6 +106,28 @@ def test_hostile_names_stay_text(opened: Callable[..., Any], hostile: Path) -> N
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_what_the_dataset_says_of_images_can_be_asked_for(opened: Callable[..., Any], hostile: Path) -> None:
+    page = page_of(hostile)
+    facts = [
+        {"iso": str(100 * place), "Camera make": f"N{place % 2}", "split": "mine"} for place in range(12)
+    ]
+    facts[3] = {"iso": "", "Camera make": None}
+    tab = opened(replace(page, data={**page.data, "images": {**page.data["images"], "metadata": facts}}))
+    asked = {
+        "iso>=200": 9,
+        "iso<1e3 iso>=200": 7,
+        '"camera make"=n1 iso>100': 4,
+        '"camera make"!=n1': 7,
+        "iso=none": 1,
+        "metadata.split=mine": 11,
+        "iso>fast": 12,
+    }
+    for written, count in asked.items():
+        tab.get_by_label("Path or class").fill(written)
+        tab.wait_for_function(f"() => document.querySelectorAll('.gallery li').length === {count}")
+    assert "iso is a number, fast is none" in tab.locator("#images .wrong").inner_text()
+
+
 # ------------------------------------------------------------------------------------- few or nothing
 
 
@@ -197,7 +219,7 @@ def large_page(classes: int, cells: int) -> Page:
         "fill": {"name": "mean", "colour": [0, 0, 0]}, "names": [row.name for row in rows],
         "synsets": [row.synset for row in rows], "classes": table, "accuracy": None, "definitions": {},
         "findings": [], "others": [], "map": cell_map, "charts": {}, "cells": nothing,
-        "images": {name: [] for name in (*columns, "labels", "predicted", "mask")},
+        "images": {name: [] for name in (*columns, "labels", "predicted", "p", "mask")},
         "near": {"images": 0, "k": 5, "cell": "", "cosine": ""},
     }  # fmt: skip
     return Page("large: what the classifier looked at", (), None, (), data=data)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from auditor.questions.metrics.record import Metrics
 from auditor.records import Rate
 from auditor.report.metric import metric
 from auditor.report.record import Record
@@ -82,3 +84,13 @@ class Comparison(Record):
     accuracy: Paired
     classes: tuple[ClassDifference, ...]
     images: tuple[ImageDifference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow(Record):
+    """An index of one of the paper's networks, and the paper's numbers of it in percent, by metric."""
+
+    ours: Metrics
+    table: str
+    images: str
+    values: Mapping[str, float]
