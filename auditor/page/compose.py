@@ -12,7 +12,7 @@ from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
 from auditor.page.compare.ask import compare
 from auditor.page.data import page_data
-from auditor.page.facts import banners, facts, nothing, remarks, tiles
+from auditor.page.facts import banners, facts, nothing, remarks, tiles, warnings
 from auditor.page.images import rank_images
 from auditor.page.pictures import carry, warn_of_changes
 from auditor.questions import Question, all_questions
@@ -72,7 +72,7 @@ def compose_answers(
         sections=tuple(section for section in sections if not isinstance(section.record, Findings)),
         notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
-        banners=banners(index),
+        banners=(*banners(index), *warnings(sections)),
         verdicts=verdicts,
         nothing=nothing(sections),
         tiles=tiles(sections),
