@@ -186,6 +186,7 @@ def test_commands_are_light(path: Path) -> None:
         ["models"],
         ["list"],
         ["metrics"],
+        ["hygiene"],
         ["context"],
         ["context", "--class", "star dot"],
         ["threshold"],

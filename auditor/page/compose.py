@@ -14,7 +14,7 @@ from auditor.page.compare.ask import compare
 from auditor.page.compare.paper import find_row
 from auditor.page.compare.record import PaperRow
 from auditor.page.data import page_data
-from auditor.page.facts import banners, facts, nothing, remarks, tiles
+from auditor.page.facts import banners, facts, nothing, remarks, tiles, warnings
 from auditor.page.images import MOST as MOST_IMAGES
 from auditor.page.images import Listed, rank_images
 from auditor.page.pictures import Carried, carried_data, carry, warn_of_changes
@@ -86,7 +86,7 @@ def compose_answers(
         notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
         command=command,
-        banners=banners(index),
+        banners=(*banners(index), *warnings(sections)),
         verdicts=verdicts,
         nothing=nothing(sections),
         tiles=tiles(sections),

@@ -56,6 +56,7 @@ class Question:
 QUESTIONS = (
     Question("findings", "Findings", ASK, of_classes=False),
     Question("metrics", "Metrics", ASK),
+    Question("hygiene", "Hygiene", ASK, of_classes=False),
     Question("confusion", "Confusion", ASK),
     Question("grid", "Prediction grids", LOOK),
     Question("context", "Context dependence", ASK),
