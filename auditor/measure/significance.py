@@ -13,6 +13,13 @@ def mcnemar(gained: int, lost: int) -> float:
     return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
 
 
+def exceeds(hits: int, total: int, chance: float) -> float:
+    """Exact binomial test, one-sided: would so many of the total, or more, be hits by this chance each?"""
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, total, chance, alternative="greater").pvalue) if total else 1.0
+
+
 def correct(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini-Hochberg's q-values of those that are tests; None stays None."""
     from scipy.stats import false_discovery_control

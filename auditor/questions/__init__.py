@@ -57,6 +57,7 @@ QUESTIONS = (
     Question("findings", "Findings", ASK, of_classes=False),
     Question("metrics", "Metrics", ASK),
     Question("confusion", "Confusion", ASK),
+    Question("causes", "Causes", ASK),
     Question("grid", "Prediction grids", LOOK),
     Question("context", "Context dependence", ASK),
     Question("occlude", "One image occluded and inpainted", LOOK, needs_model=True),
