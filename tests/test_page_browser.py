@@ -254,7 +254,8 @@ def test_a_variant_covers_what_the_network_did_not_see(opened: Callable[..., Tab
     grey = (
         "(() => { const c = document.querySelector('.stage canvas'); const copy = c.cloneNode();"
         " const on = copy.getContext('2d', {willReadFrequently: true}); on.drawImage(c, 0, 0);"
-        " const d = on.getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 0; i < d.length; i += 4)"
+        " const d = on.getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        " for (let i = 0; i < d.length; i += 4)"
         " n += d[i] === 128 && d[i + 1] === 128 && d[i + 2] === 128; return n / (c.width * c.height); })()"
     )
     shares = []

@@ -29,6 +29,13 @@ def _log_choose(count: int, taken: int) -> float:
     return lgamma(count + 1) - lgamma(taken + 1) - lgamma(count - taken + 1)
 
 
+def exceeds(hits: int, total: int, chance: float) -> float:
+    """Exact binomial test, one-sided: would so many of the total, or more, be hits by this chance each?"""
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, total, chance, alternative="greater").pvalue) if total else 1.0
+
+
 def correct(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini-Hochberg's q-values of those that are tests; None stays None."""
     from scipy.stats import false_discovery_control
