@@ -255,8 +255,8 @@ def test_a_variant_covers_what_the_network_did_not_see(opened: Callable[..., Tab
         "(() => { const c = document.querySelector('.stage canvas'); const copy = c.cloneNode();"
         " const on = copy.getContext('2d', {willReadFrequently: true}); on.drawImage(c, 0, 0);"
         " const d = on.getImageData(0, 0, c.width, c.height).data; let n = 0;"
-        " for (let i = 0; i < d.length; i += 4)"
-        " n += d[i] === 128 && d[i + 1] === 128 && d[i + 2] === 128; return n / (c.width * c.height); })()"
+        " for (let i = 0; i < d.length; i += 4) n += d[i] === 128 && d[i + 1] === 128 && d[i + 2] === 128;"
+        " return n / (c.width * c.height); })()"
     )
     shares = []
     for name in ("w/o background", "w/o foreground"):
@@ -360,8 +360,9 @@ def test_a_wrong_condition_says_what_is_wrong(opened: Callable[..., Tab], writte
 
 def coloured(tab: Tab) -> int:
     script = (
-        "(() => { const c = document.querySelector('.plot .points'); const d = c.getContext('2d')"
-        ".getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        "(() => { const c = document.querySelector('.plot .points'); const copy = c.cloneNode();"
+        " const on = copy.getContext('2d', {willReadFrequently: true}); on.drawImage(c, 0, 0);"
+        " const d = on.getImageData(0, 0, c.width, c.height).data; let n = 0;"
         " for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
     )
     tab.page.wait_for_function(f"() => {script} > 0")

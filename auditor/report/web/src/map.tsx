@@ -4,7 +4,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { cellName, data, shortName } from "./data";
 import { CellCrop } from "./canvas";
 import { copy, save, share, times, whole } from "./format";
-import { drawOver, drawPoints, scaleOf, toMap, WHOLE, type View } from "./plot";
+import { painter } from "./gpu";
+import { drawOver, drawPoints, scaleOf, toMap, WHOLE, type Paint, type View } from "./plot";
 import { SearchBox } from "./box";
 import { asked, colour, colourings, faded, imageAt, middles, n, nameAt, nearestTo, point, says, within } from "./points";
 import { parse } from "./search";
@@ -97,6 +98,7 @@ export function CellMap() {
   const colours = useMemo(() => (state.cells ? faded(plain, query.fits) : plain), [plain, query]);
   const points = useRef<HTMLCanvasElement>(null);
   const over = useRef<HTMLCanvasElement>(null);
+  const paint = useRef<Paint | null>(null);
   const view = useRef<View>(WHOLE);
   const drawn = useRef<number[]>([]); // the lasso while it is drawn
   const drag = useRef<{ x: number; y: number; view: View; hasMoved: boolean } | null>(null);
@@ -109,12 +111,16 @@ export function CellMap() {
   const draw = () => {
     cancelAnimationFrame(waiting.current);
     waiting.current = requestAnimationFrame(() => {
-      if (!points.current?.width) return;
-      drawPoints(points.current, view.current, colours);
+      if (!points.current?.width || !paint.current) return;
+      paint.current!(view.current, colours);
       const shape = drawn.current.length ? drawn.current : polygon;
       drawOver(over.current!, view.current, shape, by.key === "cluster" ? names : [], marked);
     });
   };
+  useEffect(() => {
+    const canvas = points.current!;
+    paint.current = painter(canvas, () => redraw.current()) ?? ((...of) => drawPoints(canvas, ...of));
+  }, []);
   useEffect(draw);
   useEffect(() => {
     const fit = () => {

@@ -78,8 +78,11 @@ export const says = (at: number): string => `${images.path[image[at]]} ${labelOf
 /** A colour as 0xAABBGGRR, the way a canvas keeps it. */
 const pixel = (hex: string) =>
   (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
-export const REST = pixel(GREY);
+const REST = pixel(GREY);
 const FAINT = 0x38000000 | (REST & 0xffffff);
+
+/** What lies on what: faint points below, grey ones above them, coloured ones on top. */
+export const layerOf = (colour: number): number => (colour >>> 24 < 0xff ? 0 : colour === REST ? 1 : 2);
 
 /** The colours with those of the points faint that a search did not find. */
 export function faded(colours: Uint32Array, fits: (at: number) => boolean): Uint32Array {
