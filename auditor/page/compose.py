@@ -99,7 +99,8 @@ def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterato
     if not others:
         return
     words = [word for other in others for word in ("--index", name_of(other))]
-    together = tuple(metrics(each) for each in (index, *others))
+    indexes = (index, *others)
+    together = tuple(metrics(each, beside=indexes) for each in indexes)
     yield Section(together, write_command(index, "metrics", *words), question="compare")
     beside = tuple(_beside_the_paper((index, *others), together))
     if beside:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from auditor.page.compare.record import DIFFERENCE, ClassDifference, Comparison, Paired, PaperRow
 from auditor.questions.metrics.record import Metrics
 from auditor.report.metric import metrics_of
-from auditor.report.tables import Column, Entry, Table, metric_entry
+from auditor.report.tables import Column, Entry, Table, chance_entry, metric_entry
 from auditor.report.text import NO_DATA, chance, counts, percent, plural, points
 from auditor.report.views import Rows, View
 
@@ -74,33 +74,52 @@ def _notes(answer: Comparison) -> tuple[str, ...]:
 
 def _tabulate_classes(answer: Comparison) -> Table:
     q_value = metrics_of(ClassDifference)["q_value"]
+    behind = metrics_of(Metrics)["bg_act_without_fg"].title
     columns = (
         Column("Class", is_number=False),
-        Column(f"Right: {answer.first} %"),
-        Column(f"{answer.second} %"),
-        Column("Difference (95 %)", definition=DIFFERENCE),
+        *_paired(answer, "Right"),
         Column(q_value.title, definition=q_value.definition),
-        Column(f"BG Act. (w/o FG): {answer.first} %"),
-        Column(f"{answer.second} %"),
-        Column("Difference (95 %)", definition=DIFFERENCE),
+        *_paired(answer, behind),
+        *(_paired(answer, f"{behind}, {answer.grid[0]} x {answer.grid[1]}") if answer.grid else ()),
     )
     rows = tuple(_row(row) for row in answer.classes)
-    caption = "Classes, those first whose difference is most certain"
+    caption = "Classes, those first whose difference is most certain; ~: by chance"
     return Table(caption, columns, rows, ends=(_FIRST, 0))
 
 
+def _paired(answer: Comparison, title: str) -> tuple[Column, ...]:
+    """The columns of a rate in both indexes, and of the difference."""
+    return (
+        Column(f"{title}: {answer.first} %"),
+        Column(f"{answer.second} %"),
+        Column("Difference (95 %)", definition=DIFFERENCE),
+    )
+
+
 def _row(row: ClassDifference) -> tuple[Entry, ...]:
-    accuracy, behind = row.accuracy, row.bg_act_without_fg
+    accuracy = row.accuracy
+    matched = (
+        () if row.matched is None else (row.matched, row.matched_first_chance, row.matched_second_chance)
+    )
     return (
         Entry(row.name, plural(row.images, "image")),
         Entry(percent(accuracy.first)),
         Entry(percent(accuracy.second)),
         _difference(accuracy),
         Entry(chance(row.q_value)),
-        Entry(percent(behind.first)),
-        Entry(percent(behind.second)),
-        _difference(behind),
+        *_any_cell(row.bg_act_without_fg, row.first_chance, row.second_chance),
+        *(_any_cell(*matched) if matched else ()),
     )
+
+
+def _any_cell(rates: Paired, *nulls: float | None) -> tuple[Entry, ...]:
+    """Both rates, each with its null, and their difference."""
+    both = (
+        Entry(percent(rates.first), counts(rates.first)),
+        Entry(percent(rates.second), counts(rates.second)),
+    )
+    first, second = (chance_entry(entry, null, " ~") for entry, null in zip(both, nulls, strict=True))
+    return first, second, _difference(rates)
 
 
 def _difference(rates: Paired) -> Entry:
