@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from auditor.indexing.request import HeadChoice, Request
     from auditor.records import IndexSummary
 
-DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
+DataFolder = Annotated[
+    Path, typer.Argument(help="Folder of images, tars or Parquet files, read in place.", show_default=False)
+]
 Triple = Annotated[
     str | None, typer.Option(metavar="R,G,B", help="One number or three; the backbone's own if not given.")
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from auditor.data.containers import is_there
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
@@ -183,8 +184,7 @@ class Build:
             )
 
     def _tell_part(self) -> None:
-        planned = self.writer.placement.shards
-        shards = self.writer.manifest.own(planned)
+        shards = self.writer.manifest.own(planned := self.writer.placement.shards)
         images = sum(len(shard.paths) for shard in shards)
         self.watch.say(f"{images} images in {len(shards)} of {len(planned)} shards are done")
         self.watch.say(unfinished(self.writer.path, self.writer.manifest))
@@ -208,7 +208,7 @@ class Build:
     def _require_listed(self, unlisted: Sequence[str]) -> None:
         """An image that --limit or --sample leaves out would be indexed without its labels."""
         request, root = self.request, self.dataset.root
-        if (request.limit or request.sample) and any((root / path).exists() for path in unlisted):
+        if (request.limit or request.sample) and any(is_there(root / path) for path in unlisted):
             raise IndexMismatch(
                 f"{self.writer.path} was planned with images that --limit or --sample leaves out now, such "
                 f"as {unlisted[0]}; go on with: {self.writer.command}"
