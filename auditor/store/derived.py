@@ -21,7 +21,7 @@ from auditor.store.shards import ARRAYS, TABLES, Shard, read_shard, shard_names
 SCHEMAS = (IMAGES, CELLS)
 MEMORY, THREADS = "512MB", 2  # what building takes at any size: 14.7 million cells took 2 GB without
 SPILLED = "spilled"  # what does not fit meanwhile
-STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.4 reads what 2.0 wrote
+STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.2 reads what 2.0 wrote
 
 
 def build_derived(
