@@ -14,7 +14,7 @@ import reference
 
 from auditor.errors import DatasetError
 from auditor.measure.absence import explain_absence
-from auditor.measure.census import take_census
+from auditor.measure.census import ImageCensus, take_census
 from auditor.measure.chance import any_chance, with_chance
 from auditor.measure.counts import count_pairs
 from auditor.measure.evidence import cell_evidence
@@ -128,6 +128,31 @@ def test_images_add_up(tmp_path: Path) -> None:
     assert "1 % of the crop" in census.sentence
 
 
+def test_sums_of_images_in_words(tmp_path: Path) -> None:
+    """A class and no object, an object and no class, neither, and both: each image is in one sum."""
+    one = replace(random_images(2, 1)[0], status="ok")
+    nothing = dict[str, Any](present=None, foreground=None)
+    objects = dict[str, Any](present=[set()] * 9, foreground=[cell == 5 for cell in range(9)])
+    classes, no_class = dict[str, Any](label=2, labels=(2,)), dict[str, Any](label=None, labels=())
+    kinds = [
+        {**classes, **objects}, {**classes, **nothing}, {**no_class, **objects}, {**no_class, **nothing}
+    ]  # fmt: skip
+    images = [replace(one, path=f"{number}.jpg", **kinds[number % 4]) for number in range(7)]
+    with Index.open(make_index(tmp_path / "i", images)) as index:
+        census = take_census(index)
+    assert (census.measured, census.unlabelled, census.unannotated, census.evaluated) == (7, 3, 2, 2)
+    assert census.sentence == (
+        "7 images listed = 7 indexed; 7 indexed = 2 evaluated + 3 without a label that the head knows + "
+        "2 with a class but no boxes or masks."
+    )
+    with Index.open(make_index(tmp_path / "all", images[:1])) as index:
+        assert take_census(index).sentence == "1 images listed, all of them indexed and evaluated."
+    gone = ImageCensus(9, 0, 1, 2, 6, 0, 0, 0.5)
+    assert gone.sentence == (
+        "9 images listed = 6 indexed + 2 without an annotation of 50 % of the crop + 1 that cannot be read."
+    )
+
+
 # ------------------------------------------------------------------------------------- true reasons
 
 
@@ -155,6 +180,15 @@ def test_masks_without_a_class_of_the_head_say_so(tmp_path: Path, options: Any, 
     assert "6 images of i have boxes or masks" in note
     assert fix in note
     assert "needs boxes" not in note
+
+
+@pytest.mark.parametrize(("count", "listed"), [(3, r"\(a, b, c\)"), (4, r"\(a, b, c \.\.\.\)")])
+def test_three_of_a_datasets_classes_are_named(tmp_path: Path, count: int, listed: str) -> None:
+    facts = DatasetFacts("/data", "masks", None, tuple(map(ClassName, "abcd"[:count])), 0.0, ())
+    described = replace(manifest(), dataset=facts)
+    path = make_index(tmp_path / "i", without_labels(random_images(0, 6)), described=described)
+    with Index.open(path) as index, pytest.raises(DatasetError, match=listed):
+        context(index)
 
 
 def test_only_what_nobody_annotated_needs_boxes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from auditor.measure.images import find_class, find_classes, grids_of
 from auditor.models.imagenet import class_names
 from auditor.questions.context.ask import class_detail, context
 from auditor.questions.metrics.ask import image_rows, metrics
-from auditor.records import Rate
+from auditor.records import ClassName, Rate
 from auditor.store import Index
 from indexes import FakeImage, make_index, manifest, random_images
 
@@ -157,6 +157,14 @@ def test_find_class_by_id_name_and_synset(tmp_path: Path) -> None:
         assert [find_class(index, text) for text in ("4", "CLASS 4", "n00000004")] == [4, 4, 4]
         with pytest.raises(DatasetError, match="close matches: Class"):
             find_class(index, "clas 4")
+
+
+def test_a_class_that_is_not_there_is_told_with_three_that_are(tmp_path: Path) -> None:
+    classes = tuple(map(ClassName, ("sea lion", "house", "sea urchin", "seal", "sea snake")))
+    with Index.open(make_index(tmp_path / "i", [], described=replace(manifest(), classes=classes))) as index:
+        for asked, close in (("SEA", "sea lion, sea urchin, seal"), ("hous", "house"), ("5", "none")):
+            with pytest.raises(DatasetError, match=rf"no class '{asked}'; close matches: {close}$"):
+                find_class(index, asked)
 
 
 def test_questions_that_need_a_head_say_so(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from PIL import Image
 from predictions import read_rows, write_predictions
 
 from auditor.errors import BackboneError, DatasetError
+from auditor.measure.present import _ranks
+from auditor.measure.real_labels import read_real
 from auditor.questions.metrics.ask import metrics
 from auditor.store import Index, IndexWriter
 from indexes import FakeImage, manifest, random_images, shard
@@ -80,6 +82,19 @@ def test_a_bad_file_of_real_labels_is_one_sentence(tmp_path: Path, content: str,
         pytest.raises(DatasetError, match=message),
     ):
         metrics(index, real=tmp_path / "real.json")
+
+
+def test_a_list_of_real_labels_has_only_the_images_that_it_is_long_for(tmp_path: Path) -> None:
+    images = [image for image in random_images(3, 30) if image.status == "ok"][:4]
+    for image, number in zip(images, (0, 1, 2, 3), strict=True):
+        image.path = f"ILSVRC2012_val_{number:08d}.JPEG"
+    images[0].path = "photo.JPEG"
+    (tmp_path / "real.json").write_text("[[1], [4, 2]]")
+    with Index.open(make_index(tmp_path / "i", images)) as index:
+        assert read_real(index, tmp_path / "real.json") == {0: (), 1: (1,), 2: (4, 2), 3: ()}
+    images[0].path = "ILSVRC2012_val_00000000.JPEG"
+    with Index.open(make_index(tmp_path / "j", images)) as index:
+        assert read_real(index, tmp_path / "real.json")[0] == ()
 
 
 def test_the_published_labels_give_the_independent_numbers(real: Path, tmp_path: Path) -> None:
@@ -154,6 +169,14 @@ def test_present_classes_by_loops(photos: Path, ask: Callable[..., Any], kind: s
         assert (found["present"][name]["hits"], found["present"][name]["total"]) == (hits, 21), name
         assert kind == "probe" or hits >= found[name]["hits"], name
     assert 0 < expected["top5"] < 21 or 0 < expected["det_top1"] < 21  # the case tells right from wrong
+
+
+def test_equal_scores_rank_by_class_id() -> None:
+    scores = np.random.default_rng(1).integers(0, 3, (200, 7)).astype(np.float32)
+    present = np.array([1, 4, 5, 9, 11, 12, 30])
+    for place, label in enumerate(present.tolist()):
+        orders = [sorted(range(7), key=lambda each: (-row[each], each)) for row in scores.tolist()]
+        assert _ranks(scores, present, label).tolist() == [order.index(place) for order in orders]
 
 
 def test_only_all_classes_unless_asked(

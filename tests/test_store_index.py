@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +14,20 @@ import numpy as np
 import pytest
 
 import auditor.store.index as store_index
-from auditor.errors import AuditError, CellError, IndexBusy, IndexDamaged, IndexMismatch, IndexMissing
+from auditor.errors import (
+    AuditError,
+    CellError,
+    IndexBusy,
+    IndexDamaged,
+    IndexMismatch,
+    IndexMissing,
+    OutputError,
+)
 from auditor.measure.counts import CLASSES, IMAGES, PAIRS, STORED_REAL
 from auditor.measure.evidence import RANKS
+from auditor.records import Certificate
 from auditor.store import (
+    HeadFacts,
     Index,
     IndexWriter,
     Placed,
@@ -31,8 +44,20 @@ from auditor.store import (
 from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
 from auditor.store.manifest import write_manifest
-from auditor.store.sealed import checksum
-from indexes import FakeImage, arrays, cell_columns, image_columns, make_index, manifest, random_images, shard
+from auditor.store.map_file import save_map, stored_map
+from auditor.store.sealed import checksum, write_sealed
+from auditor.store.shards import save_array
+from indexes import (
+    DIM,
+    FakeImage,
+    arrays,
+    cell_columns,
+    image_columns,
+    make_index,
+    manifest,
+    random_images,
+    shard,
+)
 
 
 @pytest.fixture
@@ -213,6 +238,109 @@ def test_staged_images_become_a_shard_without_being_written_again(
             assert ours == theirs
     assert (path / "shards/00000/features.npy").stat().st_ino == inode
     assert staged_names(path) == ()
+
+
+def test_a_shard_that_says_something_else_is_damaged(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images)
+    shard_file, sound = path / "shards/00000/shard.json", read_shard(path, "00000")
+    fewer = {name: facts for name, facts in sound.files.items() if name != "norms.npy"}
+    for wrong in ({"name": "00001"}, {"files": fewer}, {"first": -1}, {"images": 0}):
+        write_sealed(shard_file, replace(sound, **wrong))
+        with pytest.raises(IndexDamaged, match="not about this shard"):
+            read_shard(path, "00000")
+    write_sealed(shard_file, sound)
+    assert read_shard(path, "00000") == sound
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """A disk that is full once a file has so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("step", ["shard", "finish"])
+def test_a_full_disk_is_said_with_the_bytes_that_are_needed(
+    tmp_path: Path, images: list[FakeImage], step: str
+) -> None:
+    cells = len(images) * 9
+    with IndexWriter.create(tmp_path / "index", manifest()) as writer:
+        writer.place([Placed("00000", 0, tuple(image.path for image in images))])
+        if step == "finish":
+            shard(writer, "00000", images, 0)
+        with file_size_limit(1000), pytest.raises(OutputError) as raised:
+            shard(writer, "00000", images, 0) if step == "shard" else writer.finish()
+        halves, singles = cells * DIM, cells + len(images) * DIM  # features; norms and pooled vectors
+        needed = {"shard": 2 * halves + 4 * singles, "finish": 2 * halves}[step]
+        assert f"at least {needed:,} bytes are needed" in str(raised.value)
+        shard(writer, "00000", images, 0)
+        writer.finish()
+        assert writer.is_complete
+
+
+def test_a_head_can_be_replaced_before_the_first_shard_only(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = tmp_path / "index"
+    path.mkdir()  # an empty folder is as good as none
+    with IndexWriter.create(path, manifest()) as writer:
+        assert not writer.is_complete
+        writer.update(head=HeadFacts("probe"))
+        assert read_manifest(path).head.name == "probe"
+        writer.update(head=HeadFacts("own"))
+        shard(writer, "00000", images, 0)
+        assert not writer.is_complete
+        certificate = Certificate("gap", "linear", "exact", 2e-7, 2e-7, "linear", 9)
+        writer.update(certificate=certificate)  # what says nothing of the features can change at any time
+        with pytest.raises(ValueError, match="another head"):
+            writer.update(head=HeadFacts("probe"))
+    assert read_manifest(path).head.name == "own"
+    assert read_manifest(path).certificate == certificate
+
+
+def test_an_array_is_saved_as_numpy_saves_it_or_not_at_all(tmp_path: Path) -> None:
+    """Also its last bytes, which NumPy loses silently where they are what a full disk does not take."""
+    for array in (np.arange(600, dtype=np.float32).reshape(2, 300), np.ones((3, 2, 2, 4), np.float16).T):
+        save_array(tmp_path / "ours.npy", array)
+        np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array))
+        content = (tmp_path / "ours.npy").read_bytes()
+        assert content == (tmp_path / "theirs.npy").read_bytes()
+        with file_size_limit(len(content) - 1), pytest.raises(OSError, match="too large"):
+            save_array(tmp_path / "cut.npy", array)
+
+
+def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
+    tmp_path: Path, images: list[FakeImage]
+) -> None:
+    path = make_index(tmp_path / "index", images)
+    with Index.open(path) as index:
+        content = save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)}).read_bytes()
+
+    def finish_again(**removed: list[int]) -> Path | None:
+        with IndexWriter.resume(path) as writer:
+            writer.set_removed(removed.get("removed", []))
+            writer.finish()
+        with Index.open(path) as index:
+            return stored_map(index)
+
+    kept = finish_again()
+    assert kept is not None
+    assert kept.read_bytes() == content
+    assert finish_again(removed=[1]) is None  # a map of cells that are no longer there
+    with Index.open(path) as index:
+        damaged = save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert finish_again(removed=[1]) is None
+
+
+def test_a_database_is_of_the_storage_version_of_duckdb_1_2(tmp_path: Path, images: list[FakeImage]) -> None:
+    """Its header: a checksum of 8 bytes, DUCK, and the version, 65 for 1.2 (64 before, 66 for 1.3)."""
+    path = make_index(tmp_path / "index", images)
+    header = next((path / "derived").glob("*/audit.duckdb")).read_bytes()[:20]
+    assert header[8:12] == b"DUCK"
+    assert int.from_bytes(header[12:20], "little") == 65
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class FileFacts:
             with path.open("rb") as file:
                 head = header_length(file)
             block = (size - head) // rows
-        sums = np.array([crc for _, crc in _sums(path, size, head, block)], dtype="<u4")
+        sums = np.array(_sums(path, size, head, block), dtype="<u4")
         return cls(size, base64.b64encode(sums.tobytes()).decode(), head, block)
 
     @property
@@ -59,7 +59,7 @@ class FileFacts:
         try:
             if path.stat().st_size != self.bytes:
                 return False
-            found = [crc for _, crc in _sums(path, self.bytes, self.head, self.block)]
+            found = _sums(path, self.bytes, self.head, self.block)
         except OSError:
             return False
         return bool(np.array_equal(np.array(found, dtype=np.uint32), self.numbers))
@@ -73,8 +73,8 @@ def header_length(file: BinaryIO) -> int:
     return file.tell()
 
 
-def _sums(path: Path, size: int, head: int, block: int) -> list[tuple[int, int]]:
-    """Start and CRC-32 of each block."""
+def _sums(path: Path, size: int, head: int, block: int) -> list[int]:
+    """The CRC-32 of each block."""
     starts = [*([0] if head else []), *(range(head, size, block) if block else [head])]
     ends = [*starts[1:], size]
     sums = []
@@ -83,7 +83,7 @@ def _sums(path: Path, size: int, head: int, block: int) -> list[tuple[int, int]]
             crc, left = 0, end - start
             while left > 0 and (data := file.read(min(left, CHUNK))):
                 crc, left = zlib.crc32(data, crc), left - len(data)
-            sums.append((start, crc))
+            sums.append(crc)
     return sums
 
 

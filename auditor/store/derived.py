@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import IndexDamaged
+from auditor.errors import IndexDamaged, first_line
 from auditor.store.blocks import Verified
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
 from auditor.store.generations import DATABASE, VECTORS
@@ -21,7 +21,7 @@ from auditor.store.shards import ARRAYS, TABLES, Shard, read_shard, shard_names
 SCHEMAS = (IMAGES, CELLS)
 MEMORY, THREADS = "512MB", 2  # what building takes at any size: 14.7 million cells took 2 GB without
 SPILLED = "spilled"  # what does not fit meanwhile
-STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.4 reads what 2.0 wrote
+STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.2 reads what 2.0 wrote
 
 
 def build_derived(
@@ -141,7 +141,7 @@ def open_database(path: Path, fingerprint: str, fix: str) -> duckdb.DuckDBPyConn
     try:
         connection = connect(path)
     except duckdb.Error as error:
-        raise IndexDamaged(f"{path} does not open ({_first_line(error)}); {fix}") from None
+        raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
     try:
         stated = connection.execute("SELECT fingerprint FROM about").fetchone()
     except duckdb.Error:
@@ -162,13 +162,9 @@ def open_vectors(path: Path, cells: int, dim: int, fix: str) -> Any:
     try:
         vectors = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise IndexDamaged(f"{path} does not open ({_first_line(error)}); {fix}") from None
+        raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
     finally:
         faiss.set_deserialization_vector_byte_limit(limit)
     if (vectors.ntotal, vectors.d) != (cells, dim):
         raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
     return vectors
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,13 +11,12 @@ from typing import Any
 
 from auditor.errors import AuditError, IndexDamaged
 from auditor.files import digest
-from auditor.store.columns import read_parquet
 from auditor.store.lock import take_lock
 from auditor.store.manifest import FIRST_EDITION, SCHEMA, Manifest, has_manifest, write_manifest
-from auditor.store.placement import Placed, extend_placement, read_placement, set_removed
-from auditor.store.places import MANIFEST, PLAN, PLAN_NAME, SHARDS, inside, names_in, sweep
+from auditor.store.placement import rebuild_placement
+from auditor.store.places import MANIFEST, SHARDS, inside, sweep
 from auditor.store.sealed import decode_as, read_content
-from auditor.store.shards import FILES, TABLES, describe_shard
+from auditor.store.shards import FILES, describe_shard
 from auditor.store.writer import IndexWriter
 
 OLD_FILES = ("audit.duckdb", "cells.faiss", "map.parquet")
@@ -51,7 +50,7 @@ def migrate(index: Path) -> str:
         for entry in entries:
             folder = inside(index, SHARDS, entry["name"])
             describe_shard(folder, manifest, entry["name"], int(entry["first"]), int(entry["images"]))
-        _write_plan(index, entries, content.get("removed", ()))
+        rebuild_placement(index, content.get("removed", ()))
         write_manifest(index, manifest)
     with IndexWriter.resume(index) as writer:
         writer.finish()
@@ -68,16 +67,3 @@ def _require_sound(index: Path, entry: Mapping[str, Any]) -> None:
         path = inside(index, SHARDS, entry["name"], name)
         if not path.is_file() or digest(path) != facts["blake2b"]:
             raise IndexDamaged(f"{path} is missing or damaged, and only a sound index can be brought forward")
-
-
-def _write_plan(index: Path, entries: list[Mapping[str, Any]], removed: list[int]) -> None:
-    for name in names_in(index, PLAN, PLAN_NAME):  # of a call that was killed
-        inside(index, PLAN, name).unlink()
-    placed = []
-    for entry in entries:
-        paths = read_parquet(inside(index, SHARDS, entry["name"], TABLES[0]))["path"]
-        placed.append(Placed(entry["name"], int(entry["first"]), tuple(map(str, paths))))
-    if placed:
-        extend_placement(index, placed)
-    set_removed(index, removed, ())
-    read_placement(index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,11 +104,6 @@ def bytes_below(index: Path) -> int:
             else:
                 total += entry.stat(follow_symlinks=False).st_size
     return total
-
-
-def free_bytes(path: Path) -> int:
-    """What the disk has left."""
-    return shutil.disk_usage(path).free
 
 
 def _is_alive(pid: int) -> bool:

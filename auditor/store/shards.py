@@ -185,10 +185,21 @@ def _save_arrays(
 ) -> None:
     if features.shape[:3] != norms.shape or pooled.shape != (len(features), features.shape[3]):
         raise ValueError(f"shapes differ: {features.shape=}, {norms.shape=}, {pooled.shape=}")
-    # plain writes: a memory map on a full disk dies by SIGBUS, not by an error
-    np.save(folder / ARRAYS[0], features.astype(np.float16, copy=False))
-    np.save(folder / ARRAYS[1], norms.astype(np.float32, copy=False))
-    np.save(folder / ARRAYS[2], pooled.astype(np.float32, copy=False))
+    save_array(folder / ARRAYS[0], features.astype(np.float16, copy=False))
+    save_array(folder / ARRAYS[1], norms.astype(np.float32, copy=False))
+    save_array(folder / ARRAYS[2], pooled.astype(np.float32, copy=False))
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """The bytes that `np.save` writes, but OSError where the disk has no room for the last of them.
+
+    NumPy hands an array to C's buffered output, whose last block can be lost without a word; and a memory map
+    on a full disk dies by SIGBUS, not by an error.
+    """
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def _describe(folder: Path, manifest: Manifest, name: str, images: Columns, cells: Columns) -> Shard:
