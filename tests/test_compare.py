@@ -14,11 +14,13 @@ from auditor.errors import DatasetError
 from auditor.measure.rates import least_change
 from auditor.page.compare.ask import compare, pair
 from auditor.page.compare.paper import TABLES, PaperTable, find_row
+from auditor.page.compare.record import PaperRow
 from auditor.page.compose import compose
 from auditor.questions.metrics.ask import metrics
 from auditor.records import ClassName
 from auditor.report.page import render_page
 from auditor.report.page_parts import Wish
+from auditor.report.views import view_of
 from auditor.store import Index
 from auditor.store.manifest import HeadFacts
 from auditor.terminal.progress import Bar
@@ -191,3 +193,17 @@ def test_the_page_has_the_papers_row_beside_ours(tmp_path: Path) -> None:
     for number in ("80.3", "92.0", f"{100 * expected.fg_det.value:.1f}"):
         assert f">{number}<" in beside
     assert text.count(">the paper<") == 1
+
+
+def test_two_tables_of_the_same_images_are_named_together(tmp_path: Path) -> None:
+    ours = []
+    for name in ("resnet50", "vit_base_cls"):
+        with Index.open(paper_index(tmp_path / name, name)) as index:
+            found = find_row(index)
+            assert found is not None
+            table, row = found
+            values = dict(zip(table.columns, row, strict=True))
+            ours.append(PaperRow(metrics(index), table.name, table.images, values))
+    lead = view_of(tuple(ours)).lead
+    assert lead.startswith("The paper measured the same networks on ImageNet's validation set with ILSVRC")
+    assert lead.count("boxes (Table 1, Table 6): ") == 1

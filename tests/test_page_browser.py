@@ -396,6 +396,18 @@ def test_a_lasso_around_the_planted_cluster_returns_its_cells(
     assert again.texts(".aside h3")[0].startswith(f"{len(cells)} cells of ")
 
 
+def test_conditions_on_columns_choose_cells(opened: Callable[..., Tab], folder: Path) -> None:
+    tab = opened("#map")
+    before = coloured(tab)
+    with Index.open(folder / "indexes" / NAME) as index:
+        rows = index.query(
+            "SELECT count(*) AS n FROM cells WHERE variant = 0 AND NOT foreground AND top5_p[1] > 0.9"
+        )
+    tab.page.get_by_label("Find cells").fill("foreground=no p>0.9")
+    assert f" {int(rows['n'][0]):,} were found" in tab.texts("#map .count")[0]
+    assert coloured(tab) == before  # the others are faint, not gone
+
+
 def test_pointing_at_the_map_shows_the_cell(opened: Callable[..., Tab]) -> None:
     tab = opened("#map", viewport={"width": 1400, "height": 1000})
     coloured(tab)

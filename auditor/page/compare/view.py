@@ -36,7 +36,10 @@ def view_paper(answer: PaperRow | tuple[PaperRow, ...]) -> View:
     names = [name for name in metrics_of(Metrics) if any(name in row.values for row in rows)]
     columns = (Column("", is_number=False), *(_paper_column(name, rows) for name in names))
     lines = tuple(line for row in rows for line in _beside(row, names))
-    sources = "; ".join(dict.fromkeys(f"{row.images} ({row.table})" for row in rows))
+    tables: dict[str, list[str]] = {}
+    for row in rows:
+        tables.setdefault(row.images, []).append(row.table)
+    sources = "; ".join(f"{images} ({', '.join(dict.fromkeys(of))})" for images, of in tables.items())
     lead = (
         f"The paper measured the same networks on {sources}: on other images its numbers need not be yours."
     )

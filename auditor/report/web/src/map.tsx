@@ -209,10 +209,11 @@ export function CellMap() {
     draw();
   };
   const set = (name: string, others = {}) => (event: Event) => change({ ...others, [name]: (event.target as HTMLSelectElement).value }, PART);
+  const found = useMemo(() => Array.from({ length: n }, (_, at) => at).filter(query.fits).length, [query]);
   const total = data.map.cells as number;
   return (
     <>
-      <p class="count">{n < total ? `${whole(n)} of ${whole(total)} cells, a sample drawn with seed ${data.map.seed}` : `All ${whole(n)} cells`}; those that look alike to the network lie together. Click the map, then the wheel zooms; draw around cells with Lasso, or with Shift.</p>
+      <p class="count">{n < total ? `${whole(n)} of ${whole(total)} cells, a sample drawn with seed ${data.map.seed}` : `All ${whole(n)} cells`}; those that look alike to the network lie together. Click the map, then the wheel zooms; draw around cells with Lasso, or with Shift.{state.cells ? ` ${whole(found)} were found; the others are faint.` : ""}</p>
       <div class="controls">
         <label>Colour by<select value={by.key} onChange={set("colour", { only: "" })}>{ways.map((each) => <option value={each.key}>{each.title}</option>)}</select></label>
         {by.text && <label>Show only<select value={only} onChange={set("only")}><option value="">all</option>{legend.map((each) => <option value={each.text}>{shortName(each.text)} ({each.count})</option>)}</select></label>}
