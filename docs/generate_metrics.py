@@ -55,7 +55,9 @@ them, those with a minimum of images, or one; all classes together are one test 
 
 **By chance.** A rate "in any of n cells" grows with the grid. Beside each stands its null, 1 - (1 - p)^n per
 pair of image and class, averaged: n is the number of cells looked at, p the share of cells that show the
-class in images that are not labelled with it, in the same variant.
+class in images that are not labelled with it, in the same variant. Where indexes with different grids stand
+side by side, the rates are also given on one grid, the coarsest of them, each with its null: a pooled cell is
+foreground where any of its cells is, and shows the classes of the largest mean probability.
 
 **What the data support.** Rankings of classes do not go by a rate, which a single image makes 0 or 100 %, but
 by the lower end of a 95 % interval. For Table 7 it is that of a difference: the mean share of an image's

@@ -57,6 +57,7 @@ def _is_of(kind: Any, value: Any) -> bool:
 
 BUILD = {
     "index": "indexing",
+    "merge": "merging",
     "list": "listing",
     "check": "listing",
     "remove": "housekeeping",

@@ -37,18 +37,20 @@ QUICK = 5_000_000
 
 
 def _with_evidence(summary: IndexSummary) -> IndexSummary:
-    """The row with a sentence on whether the cells carry the class, where that is known at once."""
+    """The row with what its cells are worth, where that is known at once."""
     from auditor.measure.evidence import cell_evidence
+    from auditor.questions.hygiene.ask import hygiene
     from auditor.store.index import Index
 
-    if summary.problem or not summary.is_complete or summary.head == "none" or summary.cells > QUICK:
+    if summary.problem or not summary.is_complete or summary.cells > QUICK:
         return summary
     try:
         with Index.open(INDEXES / summary.name) as index:
-            evidence = cell_evidence(index)
+            evidence = None if summary.head == "none" else cell_evidence(index)
+            verdict = hygiene(index).brief
     except AuditError as error:  # what the sizes of its files did not show
         return replace(summary, problem=str(error))
-    return replace(summary, evidence=evidence.sentence) if evidence else summary
+    return replace(summary, evidence=evidence.sentence if evidence else None, hygiene=verdict)
 
 
 def check(
@@ -131,6 +133,8 @@ def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
         yield from (f"{each.name}: {caveat}" for caveat in each.caveats)
         if each.evidence:
             yield f"{each.name}: {each.evidence}"
+        if each.hygiene:
+            yield f"{each.name}: hygiene: {each.hygiene}; see: audit hygiene --index {each.name}"
 
 
 def _summary(summary: IndexSummary) -> tuple[Entry, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.measure.counts import Counts
+from auditor.measure.regrid import Grid, on_grid
 from auditor.store import Index
 
 LOOKED_AT = (
@@ -64,13 +65,14 @@ def any_chance(base: NDArray[np.float64], cells: NDArray[np.integer]) -> NDArray
     return np.asarray(1 - (1 - base) ** cells, dtype=np.float64)
 
 
-def with_chance(index: Index, pairs: Counts) -> Counts:
+def with_chance(index: Index, pairs: Counts, grid: Grid | None = None) -> Counts:
     """The counts of pairs, and per pair the null of every any-cell rate, 0 where no cell is looked at.
 
-    A class with which every image is labelled has no base rate: its nulls are not a number.
+    A class with which every image is labelled has no base rate: its nulls are not a number. `grid` is that of
+    the counts, where they are pooled.
     """
     bases = {
-        (shown, variant): _base_rates(index, shown, variant)
+        (shown, variant): _base_rates(index, shown, variant, grid)
         for shown, variant in dict.fromkeys((shown, variant) for _, _, shown, variant in LOOKED_AT)
     }
     classes = np.asarray(pairs["class"], dtype=np.int64)
@@ -91,10 +93,10 @@ def shares_elsewhere(index: Index) -> dict[int, tuple[float, int]]:
     return {label: (total / images, images) for label, total, images in zip(*columns, strict=True) if images}
 
 
-def _base_rates(index: Index, shown: str, variant: int) -> NDArray[np.float64]:
+def _base_rates(index: Index, shown: str, variant: int, grid: Grid | None) -> NDArray[np.float64]:
     """By class (K,), in one variant; not a number for a class that no cell of another image could show."""
     guesses = "CASE WHEN top1 IS NULL THEN [] ELSE [top1] END" if shown == "top1" else "coalesce(top5, [])"
-    rows = index.counted(BASE.format(guesses=guesses, variant=variant))
+    rows = index.counted(on_grid(index, BASE.format(guesses=guesses, variant=variant), grid))
     rates = np.full(len(index.manifest.classes), np.nan)
     seen = np.asarray(rows["total"]) > 0
     rates[np.asarray(rows["class"])[seen]] = rows["hits"][seen] / rows["total"][seen]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import BackboneError
 from auditor.measure.absence import index_beside
+from auditor.measure.regrid import Grid, on_grid
 from auditor.store import Index
 
 Target = Literal["all", "one"]
@@ -99,10 +100,10 @@ FROM (SELECT unnest($images::INTEGER[]) AS image, unnest($labels::INTEGER[][]) A
 """Where an image's ReaL labels come from: the index, or a file that was read for it."""
 
 
-def count_pairs(index: Index, target: Target) -> Counts:
-    """One row per (image, class): cells and hits in foreground, background and anywhere."""
+def count_pairs(index: Index, target: Target, grid: Grid | None = None) -> Counts:
+    """One row per (image, class): cells and hits in foreground, background, anywhere; pooled to a `grid`."""
     require_head(index)
-    return index.counted(PAIRS.format(classes=CLASSES[target]))
+    return index.counted(on_grid(index, PAIRS.format(classes=CLASSES[target]), grid))
 
 
 def count_images(index: Index, target: Target, real: Mapping[int, tuple[int, ...]] | None = None) -> Counts:

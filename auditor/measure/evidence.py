@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.measure.counts import require_head
 from auditor.records import Rate
@@ -17,6 +18,13 @@ SELECT count(*) AS cells, count(*) FILTER (top1 = class) AS hits, count(DISTINCT
 FROM pairs JOIN cells USING (image) WHERE variant = 0 AND list_contains(present, class)
 """
 """Foreground cells of every pair: those that the class wins, and its median rank in them."""
+
+IMAGE_RANKS = """
+WITH pairs AS (SELECT id AS image, labels, unnest(list_distinct(labels)) AS class FROM images WHERE usable)
+SELECT median(target_rank[list_position(labels, class)]) AS rank FROM pairs JOIN cells USING (image)
+WHERE variant = 0 AND list_contains(present, class) GROUP BY image HAVING rank IS NOT NULL ORDER BY image
+"""
+"""The class's median rank in its foreground cells, image by image."""
 
 ELSEWHERE = """
 WITH own AS (
@@ -95,3 +103,9 @@ def cell_evidence(index: Index) -> CellEvidence | None:
         rank=None if rank is np.ma.masked or np.isnan(rank) else float(rank),
         rank_by_chance=(len(index.manifest.classes) - 1) / 2,
     )
+
+
+def image_ranks(index: Index) -> NDArray[np.float64]:
+    """The median rank of the class in its foreground cells, for every image (n,) that has some."""
+    require_head(index)
+    return np.asarray(index.counted(IMAGE_RANKS)["rank"], dtype=np.float64)

@@ -39,6 +39,13 @@ def _log_choose(count: int, taken: int) -> float:
     return lgamma(count + 1) - lgamma(taken + 1) - lgamma(count - taken + 1)
 
 
+def exceeds(hits: int, total: int, chance: float) -> float:
+    """Exact binomial test, one-sided: would so many of the total, or more, be hits by this chance each?"""
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, total, chance, alternative="greater").pvalue) if total else 1.0
+
+
 def correct(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini-Hochberg's q-values of those that are tests; None stays None."""
     tested = np.array([p for p in p_values if p is not None], dtype=np.float64)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from auditor.measure.rates import wilson
 from auditor.questions.context.record import ContextTable
+from auditor.questions.hygiene.record import Hygiene
 from auditor.questions.metrics.record import Metrics
 from auditor.records import Rate
 from auditor.report.metric import metrics_of
@@ -31,6 +32,12 @@ def banners(index: Index) -> tuple[str, ...]:
         *_lost(index, "broken"),
         *([] if is_exact or certificate is None else [f"Not an exact readout. {certify(certificate)}"]),
     )
+
+
+def warnings(sections: Sequence[Section]) -> tuple[str, ...]:
+    """What an answer says against believing the others: that the cells are not worth reading."""
+    records = (section.record for section in sections)
+    return tuple(each.sentence for each in records if isinstance(each, Hygiene) and each.verdict == "fail")
 
 
 def nothing(sections: Sequence[Section]) -> str:

@@ -45,7 +45,8 @@ class IndexSummary:
 
     `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
-    `evidence` is the sentence on whether its cells carry the class; `audit list` alone asks for it.
+    `evidence` is the sentence on whether its cells carry the class; `audit list` alone asks for it,
+    and for `hygiene`, the verdict on its cells in a few words.
     """
 
     name: str
@@ -71,6 +72,7 @@ class IndexSummary:
     bad: tuple[BadImage, ...] = ()
     unclear: int | None = None
     evidence: str | None = None
+    hygiene: str | None = None
 
     @property
     def indexed(self) -> int | None:

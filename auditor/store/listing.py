@@ -48,7 +48,8 @@ def summary_of(path: Path) -> IndexSummary:
     if current is not None:
         return summarise(path, manifest, current, planned_images(path))
     plan = read_placement(path)
-    return summarise(path, manifest, None, plan.images, plan.removed)
+    own = sum(len(placed.paths) for placed in manifest.own(plan.shards))
+    return summarise(path, manifest, None, own, plan.removed)
 
 
 def _row(path: Path) -> IndexSummary:

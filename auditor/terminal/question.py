@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,9 +33,9 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
 
     The command has the function's own options and --index, --json, --table, and with `draws` --out for the
     pictures of the record's `draw.py`. A parameter named `watch` is given a progress bar. `index` is another
-    option than --index to name the index by; with `Indexes` the function is asked once for each, and its
-    records are shown together. Each answer begins with the index that gave it, and its pictures are written
-    before it is printed, so that no closed pipe loses them.
+    option than --index to name the index by; with `Indexes` the function is asked once for each, its records
+    are shown together, and a parameter named `beside` is given all of them. Each answer begins with the index
+    that gave it, and its pictures are written before it is printed, so that no closed pipe loses them.
     """
 
     def decorate(function: Callable[..., Any]) -> Command:
@@ -62,7 +62,7 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
 
 def _ask(function: Callable[..., Any], index: Any, given: Mapping[str, Any], *, quiet: bool) -> Iterator[Any]:
     """The function's record, or records, each when it is wanted."""
-    if not _watches(function):
+    if not _takes(function, "watch"):
         answer = function(index, **given)
     else:
         with Bar(quiet=quiet) as watch:
@@ -70,8 +70,8 @@ def _ask(function: Callable[..., Any], index: Any, given: Mapping[str, Any], *, 
     yield from answer if isinstance(answer, Iterator) else (answer,)
 
 
-def _watches(function: Callable[..., Any]) -> bool:
-    return "watch" in inspect.signature(function).parameters
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters
 
 
 def _patience(
@@ -81,7 +81,7 @@ def _patience(
     name = function.__name__.rstrip("_")
     return (
         nullcontext()
-        if _watches(function)
+        if _takes(function, "watch")
         else Patience(f"audit {name} asks {index.name} ...", quiet=added["json"])
     )
 
@@ -114,11 +114,15 @@ def _show_next(
 
 def _show_together(function: Callable[..., Any], added: dict[str, Any], given: dict[str, Any]) -> None:
     names: Sequence[str | None] = added["index"] or [None]
-    records, about = [], []
-    for name in names:
-        with open_index(name) as opened, _patience(function, opened, added):
-            records.append(function(opened, **given))
-            about.append(opened.summary())
+    with ExitStack() as opening:
+        indexes = [opening.enter_context(open_index(name)) for name in names]
+        if _takes(function, "beside"):
+            given = {**given, "beside": indexes}
+        records = []
+        for index in indexes:
+            with _patience(function, index, added):
+                records.append(function(index, **given))
+        about = [index.summary() for index in indexes]
     show(tuple(records), as_json=added["json"], table=added["table"], about=about)
 
 
@@ -134,13 +138,13 @@ def _save(index: Any, record: Any, out: Path | None, given: Mapping[str, Any]) -
 
 
 def _options(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The function's own options; its index and its watch are no options."""
+    """The function's own options; its index, those beside it and its watch are no options."""
     _, *parameters = inspect.signature(function).parameters.values()
     scope = getattr(function, "__globals__", {})
     return [
         _parameter(each.name, _kind(each.annotation, scope), each.default)
         for each in parameters
-        if each.name != "watch"
+        if each.name not in ("watch", "beside")
     ]
 
 

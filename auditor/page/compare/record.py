@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from auditor.questions.metrics.record import Metrics
 from auditor.records import Rate
-from auditor.report.metric import metric
+from auditor.report.metric import metric, same_metric
 from auditor.report.record import Record
 
 DIFFERENCE = "the second index's rate less the first's, in points, over the same images"
+
+
+_NULL = same_metric(Metrics, "bg_act_without_fg_chance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,11 @@ class Paired(Record):
 
 @dataclass(frozen=True, slots=True)
 class ClassDifference(Record):
-    """A class in both indexes: its images that are right, and that show it with every object covered."""
+    """A class in both indexes: its images that are right, and that show it with every object covered.
+
+    Each any-cell rate has its null in either index. Where the grids differ, a finer one has more cells to
+    show the class in: `matched` is the same rate with the cells of both pooled to the coarser grid.
+    """
 
     name: str
     images: int
@@ -53,11 +62,16 @@ class ClassDifference(Record):
             unit="chance",
         )
     )
+    first_chance: float | None = field(default=None, metadata=_NULL)
+    second_chance: float | None = field(default=None, metadata=_NULL)
+    matched: Paired | None = None
+    matched_first_chance: float | None = field(default=None, metadata=_NULL)
+    matched_second_chance: float | None = field(default=None, metadata=_NULL)
 
     @property
     def least(self) -> float:
-        """The larger of what the data support of the two differences."""
-        return max(self.accuracy.least, self.bg_act_without_fg.least)
+        """The larger of what the data support of the two differences, the second on one grid."""
+        return max(self.accuracy.least, (self.matched or self.bg_act_without_fg).least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,10 @@ class ImageDifference(Record):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Record):
-    """What differs between two indexes over the `shared` images of both; the most certain classes first."""
+    """What differs between two indexes over the `shared` images of both; the most certain classes first.
+
+    `grid` is the coarser of theirs, None where they are the same.
+    """
 
     first: str
     second: str
@@ -82,3 +99,14 @@ class Comparison(Record):
     accuracy: Paired
     classes: tuple[ClassDifference, ...]
     images: tuple[ImageDifference, ...]
+    grid: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow(Record):
+    """An index of one of the paper's networks, and the paper's numbers of it in percent, by metric."""
+
+    ours: Metrics
+    table: str
+    images: str
+    values: Mapping[str, float]

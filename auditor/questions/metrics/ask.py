@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from auditor.measure.evidence import cell_evidence
 from auditor.measure.present import rank_present
 from auditor.measure.rates import mean_rate, whole_rate
 from auditor.measure.real_labels import read_real
-from auditor.questions.metrics.record import Among, ImageRow, Metrics, PresentMetrics
+from auditor.measure.regrid import Grid, common_grid
+from auditor.questions.metrics.record import Among, ImageRow, MatchedMetrics, Metrics, PresentMetrics
 from auditor.report.metric import metrics_of
 from auditor.report.page_parts import Answer, Wish
 from auditor.store import Index
@@ -30,12 +31,18 @@ PAIRED = ("fg_det", "bg_act", "bg_act_without_fg", "det_top1", "det_top5")
 
 
 def metrics(
-    index: Index, *, target: Target = "all", real: Path | None = None, classes: Among = "all"
+    index: Index,
+    *,
+    target: Target = "all",
+    real: Path | None = None,
+    classes: Among = "all",
+    beside: Sequence[Index] = (),
 ) -> Metrics:
     """Every metric of section 4.1; `target` is all labels of an image or the one that the dataset names.
 
     `real` is a file of ReaL labels to use instead of the index's own; with `classes` present, Table 2 is
-    computed among the classes that the dataset holds as well.
+    computed among the classes that the dataset holds as well. `beside` are indexes that it is compared with:
+    where their grids differ, any-cell rates are given on the coarsest of them as well.
     """
     labels = None if real is None else read_real(index, real)
     pairs = with_chance(index, count_pairs(index, target))
@@ -49,14 +56,22 @@ def metrics(
         census=take_census(index),
         evidence=cell_evidence(index),
         absent=explain_absence(index),
-        **_rates(tables),
+        matched=_matched(index, target, common_grid((index, *beside))),
+        **_rates(Metrics, tables),
     )
 
 
-def _rates(tables: dict[str, Counts]) -> dict[str, Any]:
+def _matched(index: Index, target: Target, grid: Grid | None) -> MatchedMetrics | None:
+    if grid is None:
+        return None
+    pairs = with_chance(index, count_pairs(index, target, grid), grid)
+    return MatchedMetrics(grid, **_rates(MatchedMetrics, {"pairs": pairs}))
+
+
+def _rates(kind: type, tables: dict[str, Counts]) -> dict[str, Any]:
     """Every metric that is counted, by the field that defines it."""
     rates = {}
-    for name, metric in metrics_of(Metrics).items():
+    for name, metric in metrics_of(kind).items():
         if metric.counts is not None:
             rows = metric.counts(tables[metric.over])
             rates[name] = mean_rate(rows) if metric.is_mean else whole_rate(rows)

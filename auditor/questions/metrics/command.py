@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,11 +29,14 @@ def metrics(
         Literal["all", "present"],
         typer.Option(help="present: Table 2 among the classes of the dataset as well (ImageNet-A)."),
     ] = "all",
+    beside: Sequence[Index] = (),
 ) -> Metrics:
     """Localization and context dependence of the whole set: Tables 1, 2 and 3.
+
+    Of indexes with different grids, any-cell rates are also given on the coarsest grid.
 
     Example: audit metrics --index val-resnet50 --index val-convnext_base
     """
     from auditor.questions.metrics import ask
 
-    return ask.metrics(index, target=target, real=real, classes=classes)
+    return ask.metrics(index, target=target, real=real, classes=classes, beside=beside)

@@ -6,7 +6,7 @@ tables, the page and docs/metrics.md iterate over the fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -51,7 +51,8 @@ class Metrics(Record):
     What is counted over `pairs` counts each (image, evaluation class) once, what is counted over `images`
     each image or cell once, whichever of its classes was predicted. `top1_any` has total 0 where no image has
     several labels: Top-1 says the same. `census` adds the images up, `evidence` says whether cells carry the
-    class, `absent` why nothing of the foreground could be counted.
+    class, `absent` why nothing of the foreground could be counted, `matched` what any-cell rates are on the
+    coarsest grid of the indexes that stand beside it.
     """
 
     index: str
@@ -191,6 +192,7 @@ class Metrics(Record):
     census: ImageCensus | None = None
     evidence: CellEvidence | None = None
     absent: str | None = None
+    matched: MatchedMetrics | None = None
 
     @derived.of(
         "Delta",
@@ -220,6 +222,35 @@ class PresentMetrics(Record):
     top5: Rate = field(metadata=_present("Top-5 (present)", "top5"))
     det_top1: Rate = field(metadata=_present("Det. top-1 (present)", "det_top1"))
     det_top5: Rate = field(metadata=_present("Det. top-5 (present)", "det_top5"))
+
+
+def _matched(title: str, name: str) -> dict[str, Metric]:
+    original = metrics_of(Metrics)[name]
+    definition = (
+        f"{original.definition}, after the cells were pooled to the coarsest grid of the indexes compared: a "
+        "pooled cell is foreground where any of its cells is, and shows the classes of the largest mean "
+        "probability, of the five best of each cell"
+    )
+    return {"metric": replace(original, title=title, definition=definition, source="")}
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedMetrics(Record):
+    """Every rate "in any of n cells" on one grid for all indexes that stand side by side, and its null."""
+
+    grid: tuple[int, int]
+    fg_det: Rate = field(metadata=_matched("FG Det. (one grid)", "fg_det"))
+    bg_act: Rate = field(metadata=_matched("BG Act. (one grid)", "bg_act"))
+    bg_act_without_fg: Rate = field(metadata=_matched("BG Act. (w/o FG, one grid)", "bg_act_without_fg"))
+    det_top1: Rate = field(metadata=_matched("Det. top-1 (one grid)", "det_top1"))
+    det_top5: Rate = field(metadata=_matched("Det. top-5 (one grid)", "det_top5"))
+    fg_det_chance: float | None = field(metadata=_by_chance(fg_det, "fg_cells", "fg_chance"))
+    bg_act_chance: float | None = field(metadata=_by_chance(bg_act, "bg_cells", "bg_chance"))
+    bg_act_without_fg_chance: float | None = field(
+        metadata=_by_chance(bg_act_without_fg, "bg_cells_without_fg", "bg_chance_without_fg")
+    )
+    det_top1_chance: float | None = field(metadata=_by_chance(det_top1, "cells", "chance"))
+    det_top5_chance: float | None = field(metadata=_by_chance(det_top5, "cells", "chance5"))
 
 
 @dataclass(frozen=True, slots=True)

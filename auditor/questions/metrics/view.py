@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from auditor.questions.metrics.record import Metrics, PresentMetrics
+from auditor.questions.metrics.record import MatchedMetrics, Metrics, PresentMetrics
 from auditor.report.metric import Metric, metrics_of
 from auditor.report.tables import Column, Entry, Table, chance_entry, columns_of, metric_entry
 from auditor.report.text import NO_DATA, certify, plural
@@ -39,18 +39,22 @@ def tabulate_metrics(rows: Sequence[Metrics]) -> Table:
     )
 
 
-_SHOWN = {name: metric for name, metric in metrics_of(Metrics).items() if not name.endswith("_chance")}
-_METRICS: tuple[Metric, ...] = (*_SHOWN.values(), *metrics_of(PresentMetrics).values())
+def _shown(kind: type) -> dict[str, Metric]:
+    """What has a column: a null is small print of its rate."""
+    return {name: metric for name, metric in metrics_of(kind).items() if not name.endswith("_chance")}
+
+
+_PARTS = {"matched": MatchedMetrics, "present": PresentMetrics}
+"""The rates that stand behind the others, by the field that holds them."""
+_METRICS = tuple(metric for kind in (Metrics, *_PARTS.values()) for metric in _shown(kind).values())
 
 
 def _entries(row: Metrics) -> Iterator[tuple[str, Entry]]:
     """Every metric's entry by its title; what chance would give is small print of the rate."""
-    for name, metric in _SHOWN.items():
-        entry = metric_entry(getattr(row, name), metric.unit)
-        yield metric.title, chance_entry(entry, getattr(row, f"{name}_chance", None))
-    for name, metric in metrics_of(PresentMetrics).items():
-        value = None if row.present is None else getattr(row.present, name)
-        yield metric.title, metric_entry(value, metric.unit)
+    for record, kind in ((row, Metrics), *((getattr(row, part), kind) for part, kind in _PARTS.items())):
+        for name, metric in _shown(kind).items():
+            entry = metric_entry(getattr(record, name, None), metric.unit)
+            yield metric.title, chance_entry(entry, getattr(record, f"{name}_chance", None))
 
 
 def tabulate_readouts(rows: Sequence[Metrics]) -> Table:
@@ -78,6 +82,12 @@ def _notes(rows: Sequence[Metrics]) -> Iterator[str]:
         yield (
             "by chance: the rate of as many cells that know nothing, each showing the class as often as "
             "cells of images without it do; it grows with the grid."
+        )
+    if rows[0].matched is not None:
+        height, width = rows[0].matched.grid
+        yield (
+            f"(one grid): the cells of every index pooled to {height} x {width}, the coarsest grid here; "
+            "only these any-cell rates can be compared from index to index."
         )
     for row in rows:
         if row.census is not None:

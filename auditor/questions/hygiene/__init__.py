@@ -1,0 +1,1 @@
+"""Are this backbone's cells worth reading?"""

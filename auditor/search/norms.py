@@ -1,0 +1,49 @@
+"""Cells whose features are far longer than the others': transformers keep notes on the whole image in them.
+
+Darcet et al., Vision Transformers Need Registers (2023): about 2 % of DINOv2's tokens, ten times as long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.records import Rate
+from auditor.search.content import usable_images
+from auditor.store import Index
+
+FAR = 7.0  # times as far from the median as the upper quartile (Tukey's outer fence), in logarithms
+TIMES = 2.0  # the median, at least: where all lengths are alike, a little more is nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """The lengths of all cells that have content, and the ids of those beyond the limit, longest first."""
+
+    lengths: NDArray[np.float32]
+    limit: float
+    high: NDArray[np.int64]
+
+    @property
+    def rate(self) -> Rate:
+        """Cells beyond the limit, of all."""
+        return Rate(len(self.high), len(self.lengths))
+
+
+def measure_norms(index: Index) -> Norms | None:
+    """Lengths of cells and those far out, on a scale of logarithms; None where no cell has content.
+
+    Of lengths whose logarithms are normal, 1 in 800,000 is so far out.
+    """
+    images, width = usable_images(index), index.manifest.cells_per_image
+    lengths = index.lengths()[images].ravel()
+    cells = (images[:, None] * width + np.arange(width)).ravel()
+    cells, lengths = cells[lengths > 0], lengths[lengths > 0]
+    if not len(lengths):
+        return None
+    middle, upper = np.percentile(lengths, [50, 75])
+    limit = float(middle * max((upper / middle) ** FAR, TIMES))
+    order = np.argsort(-lengths, kind="stable")
+    return Norms(lengths, limit, cells[order[: np.count_nonzero(lengths > limit)]])
