@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import binom, fisher_exact
+from scipy.stats import binom, binomtest, false_discovery_control, fisher_exact
 
 from auditor.measure.rates import least_change, least_difference, wilson_of
 from auditor.measure.significance import correct, fisher, mcnemar
@@ -195,3 +195,12 @@ def test_what_is_no_test_is_not_in_the_family() -> None:
     assert correct([None]) == [None]
     assert correct([]) == []
     assert mcnemar(0, 0) == 1  # nothing changed, which is no evidence
+
+
+def test_tests_in_whole_numbers_are_those_of_scipy() -> None:
+    for changed in (1, 2, 7, 40, 1500):
+        for gained in {0, 1, changed // 3, changed // 2, changed}:
+            expected = binomtest(gained, changed, 0.5).pvalue
+            assert mcnemar(gained, changed - gained) == pytest.approx(expected, rel=1e-11)
+    p_values = np.random.default_rng(0).random(200).round(2)  # with ties
+    assert correct(p_values.tolist()) == pytest.approx(false_discovery_control(p_values), rel=1e-12)

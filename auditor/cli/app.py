@@ -1,24 +1,29 @@
-"""The commands in the order of the work: build an index, ask it, look at images, report, synthesise."""
+"""The commands in the order of the work: build an index, ask it, look at images, report, synthesise.
+
+A command is made when it is looked up: of all of them one is run, and most load what the others need.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from importlib import import_module
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from auditor import __version__
-from auditor.cli import housekeeping, indexing, listing, merging, report, synthetic, view
-from auditor.questions import PANELS, QUESTIONS, Question, all_questions
+from auditor.questions import PANELS, QUESTIONS, Question, all_questions, find_question
 from auditor.terminal.endings import DEBUG
 from auditor.terminal.lines import say, warn
 
 
-def _as_flags(parameters: list[Any]) -> list[Any]:
-    """Options that take no value, which their help shows as such: not `--json <bool>`."""
+def _plain(parameters: list[Any]) -> list[Any]:
+    """Options that take no value, which their help shows as such: not `--json <bool>`; values taken as is."""
     for each in parameters:
+        each.process_value = partial(_take, each)
         if isinstance(each, TyperOption) and each.is_flag:
             each.metavar = ""
     return parameters
@@ -26,12 +31,101 @@ def _as_flags(parameters: list[Any]) -> list[Any]:
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
-        return _as_flags(super().get_params(ctx))
+        return _plain(super().get_params(ctx))
+
+
+def _take(parameter: Any, context: Any, value: Any) -> Any:
+    """A value that needs no conversion as it is; what typer converts others with takes long to load."""
+    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    if value is None and not parameter.required:
+        plain = () if parameter.multiple or parameter.nargs == -1 else None
+    elif value is not None and _is_of(kind, value):
+        plain = value
+    else:
+        return type(parameter).process_value(parameter, context, value)
+    return plain if parameter.callback is None else parameter.callback(context, parameter, plain)
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value is of a type that a parameter is annotated with; of the command line all are texts."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_of(get_args(kind)[0], each) for each in value)
+    return type(value) is kind
+
+
+BUILD = {
+    "index": "indexing",
+    "merge": "merging",
+    "list": "listing",
+    "check": "listing",
+    "remove": "housekeeping",
+    "rename": "housekeeping",
+    "models": "listing",
+}
+OTHERS = {"report": "report", "view": "view", "synth": "synthetic", "train": "synthetic"}
+"""The module of each command that is no question."""
+
+
+class _Commands(Mapping[str, Any]):
+    """Every command by its name, made when it is looked up; plug-ins are looked for behind the others."""
+
+    def __getitem__(self, name: str) -> Any:
+        command = _command(name)
+        if command is None:
+            raise KeyError(name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        own = sorted(QUESTIONS, key=lambda question: PANELS.index(question.panel))
+        yield from BUILD
+        yield from (question.name for question in own)
+        yield from (each.name for each in all_questions() if each.package and _command(each.name))
+        yield from OTHERS
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _Group(TyperGroup):
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**words)
+        self.commands = _Commands()  # type: ignore[assignment]
+
     def get_params(self, ctx: Any) -> list[Any]:
-        return _as_flags(super().get_params(ctx))
+        return _plain(super().get_params(ctx))
+
+
+@cache
+def _command(name: str) -> Any:
+    """The command of this name; None where there is none."""
+    if name in BUILD:
+        return _made(name, import_module(f"auditor.cli.{BUILD[name]}"), "Build an index")
+    if name in OTHERS:
+        panel = "Synthetic scenes" if OTHERS[name] == "synthetic" else "Report"
+        return _made(name, import_module(f"auditor.cli.{OTHERS[name]}"), panel)
+    question = find_question(name)
+    if question is None:
+        return None
+    return _plug_in(question) if question.package else _made(name, question.load("command"), question.panel)
+
+
+def _plug_in(question: Question) -> Any:
+    """A package of somebody else's may be broken; the other commands must work all the same."""
+    try:
+        return _made(question.name, question.load("command"), question.panel)
+    except Exception as error:
+        warn(f"the question {question.name} of {question.package} is left out: {error}")
+        return None
+
+
+def _made(name: str, module: Any, panel: str) -> Any:
+    """The function of this name as a command, with an underscore where Python has the name."""
+    function = getattr(module, name, None) or getattr(module, f"{name}_")
+    alone = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+    alone.command(name=name, cls=_Command, rich_help_panel=panel)(function)
+    return typer.main.get_command(alone)
 
 
 app = typer.Typer(
@@ -44,44 +138,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with:  audit index ./photos --backbone dinov2   then:  audit metrics",
 )
-
-
-def _add_question(question: Question) -> None:
-    module = question.load("command")
-    command = getattr(module, question.name, None) or getattr(module, f"{question.name}_")
-    app.command(name=question.name, cls=_Command, rich_help_panel=question.panel)(command)
-
-
-def _add_plug_in(question: Question) -> None:
-    """A package of somebody else's may be broken; the other commands must work all the same."""
-    try:
-        _add_question(question)
-    except Exception as error:
-        warn(f"the question {question.name} of {question.package} is left out: {error}")
-
-
-def _add(panel: str, *commands: Callable[..., None]) -> None:
-    for command in commands:
-        app.command(name=command.__name__.rstrip("_"), cls=_Command, rich_help_panel=panel)(command)
-
-
-_add(
-    "Build an index",
-    indexing.index,
-    merging.merge,
-    listing.list_,
-    listing.check,
-    housekeeping.remove,
-    housekeeping.rename,
-    listing.models,
-)
-for each in sorted(QUESTIONS, key=lambda question: PANELS.index(question.panel)):
-    _add_question(each)
-for each in all_questions():
-    if each.package:
-        _add_plug_in(each)
-_add("Report", report.report, view.view)
-_add("Synthetic scenes", synthetic.synth, synthetic.train)
 
 
 def _version(asked: bool) -> None:

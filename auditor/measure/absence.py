@@ -19,7 +19,7 @@ FROM known
 
 def explain_absence(index: Index) -> str | None:
     """Why no image of the index has both a class of the head and foreground; None where some has."""
-    found = index.query(CENSUS)
+    found = index.counted(CENSUS)
     images, annotated, labelled, both, unclear = (
         int(found[name][0]) for name in ("images", "annotated", "labelled", "both", "unclear")
     )

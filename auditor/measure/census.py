@@ -75,7 +75,7 @@ class ImageCensus:
 
 def take_census(index: Index) -> ImageCensus:
     """The census of an index."""
-    row = index.query(STATUSES)
+    row = index.counted(STATUSES)
     return ImageCensus(
         **{name: int(column[0]) for name, column in row.items()}, least=index.manifest.dataset.min_area
     )

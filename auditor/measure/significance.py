@@ -1,17 +1,27 @@
-"""Exact tests over images, and the correction for having looked at many classes."""
+"""Exact tests over images, and the correction for having looked at many classes.
+
+In whole numbers: SciPy's tests, which give the same, take longer to load than all classes to be tested.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp, lgamma
 
+import numpy as np
+
 
 def mcnemar(gained: int, lost: int) -> float:
-    """McNemar's exact test: were the images that changed as likely to gain as to lose?"""
-    from scipy.stats import binomtest
+    """McNemar's exact test: were the images that changed as likely to gain as to lose?
 
-    changed = gained + lost
-    return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
+    The two-sided binomial test of `gained` in gained + lost at 1/2: twice the smaller tail, rounded once.
+    """
+    changed, fewer = gained + lost, min(gained, lost)
+    ways = tail = 1
+    for k in range(fewer):
+        ways = ways * (changed - k) // (k + 1)
+        tail += ways
+    return min(1.0, tail / 2 ** (changed - 1)) if changed else 1.0
 
 
 def fisher(hits: int, count: int, other_hits: int, other_count: int) -> float:
@@ -38,8 +48,10 @@ def exceeds(hits: int, total: int, chance: float) -> float:
 
 def correct(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini-Hochberg's q-values of those that are tests; None stays None."""
-    from scipy.stats import false_discovery_control
-
-    tested = [p for p in p_values if p is not None]
-    corrected = iter(false_discovery_control(tested) if tested else ())
-    return [None if p is None else float(next(corrected)) for p in p_values]
+    tested = np.array([p for p in p_values if p is not None], dtype=np.float64)
+    order = np.argsort(-tested)
+    ranks = len(tested) - np.arange(len(tested))
+    q_values = np.empty_like(tested)
+    q_values[order] = np.minimum(np.minimum.accumulate(tested[order] * len(tested) / ranks), 1.0)
+    corrected = iter(q_values.tolist())
+    return [None if p is None else next(corrected) for p in p_values]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -91,11 +93,25 @@ def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: 
     chosen = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
     parameters = faiss.SearchParameters(sel=chosen)  # type: ignore[call-arg]
     while True:
-        cosines, cells = faiss_index.search(vector[None], min(wanted, total), params=parameters)
+        with _one_thread():
+            cosines, cells = faiss_index.search(vector[None], min(wanted, total), params=parameters)
         near = cosines[0] >= cosines[0, k - 1] - SLACK
         if wanted >= total or not near[-1]:
             return cells[0][near]
         wanted *= 4
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """FAISS splits work by queries: of one the other threads do nothing but wait, at full speed."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def describe_hits(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:

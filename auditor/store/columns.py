@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,18 @@ def select_columns(
     return f"SELECT {', '.join(chosen)} FROM {name}"
 
 
-def read_parquet(path: Path) -> dict[str, NDArray[Any]]:
+def read_parquet(path: Path, what: str = "*", where: str = "true") -> dict[str, NDArray[Any]]:
     """All columns: masked arrays where there are nulls, object arrays of arrays for lists."""
-    with connect() as connection:
-        return connection.execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchnumpy()
+    with _reader().cursor() as connection:
+        OPEN.add(connection)
+        select = f"SELECT {what} FROM read_parquet(?) WHERE {where}"
+        return connection.execute(select, [str(path)]).fetchnumpy()
+
+
+@cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    """One for all that is read: to start DuckDB takes longer than to read a small file."""
+    return connect()
 
 
 def len_of(column: Column) -> int:

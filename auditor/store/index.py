@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from auditor.errors import CellError, IndexBusy, IndexDamaged, IndexMismatch, OutputError
 from auditor.records import IndexSummary
 from auditor.store.blocks import Rows, Verified
-from auditor.store.columns import quoted
+from auditor.store.columns import quoted, read_parquet
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.generations import DATABASE, VECTORS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command, unfinished
@@ -27,7 +27,7 @@ from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
 
-KEPT_FROM = 200_000  # cells: below, counting again takes no time
+KEPT_FROM = 50_000  # cells: below, counting again takes no time
 
 
 class Index:
@@ -38,13 +38,18 @@ class Index:
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, generation: Generation, connection: duckdb.DuckDBPyConnection
+        self,
+        path: Path,
+        manifest: Manifest,
+        generation: Generation,
+        connection: duckdb.DuckDBPyConnection | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.generation = generation
         self.verified = Verified(path)
-        self._connection = connection
+        if connection is not None:
+            self._connection = connection
         self._firsts = [shard.first for shard in generation.shards]
         self._array = lru_cache(maxsize=None)(self._open_array)
 
@@ -55,11 +60,10 @@ class Index:
         generation = read_current(path)
         if generation is None:
             raise IndexDamaged(unfinished(path, manifest))
-        verified, fix = Verified(path), repair_sentence(path)
-        parts = (DERIVED, generation.name, DATABASE)
-        database = verified.require(parts, generation.files[DATABASE], fix)
-        verified.save()
-        return cls(path, manifest, generation, open_database(database, generation.fingerprint, fix))
+        opened = cls(path, manifest, generation)
+        opened.file(DATABASE)
+        opened.verified.save()
+        return opened
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +74,10 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, where anything was asked of it."""
         self.verified.save()
-        self._connection.close()
+        if "_connection" in self.__dict__:
+            self._connection.close()
 
     @property
     def name(self) -> str:
@@ -88,6 +93,13 @@ class Index:
     def images(self) -> int:
         """Image ids given out, those of broken and removed images included."""
         return self.generation.images
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """The database: to start DuckDB takes longer than to read what was kept of it."""
+        path = self.file(DATABASE)
+        assert path is not None
+        return open_database(path, self.generation.fingerprint, repair_sentence(self.path))
 
     @cached_property
     def faiss(self) -> Any:
@@ -118,7 +130,7 @@ class Index:
             path = self.file(name) or self.keep(name, lambda to: self._copy(sql, to))
         except (IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
             path = None
-        return self.query(f"FROM read_parquet({quoted(path)})" if path else sql)
+        return read_parquet(path) if path else self.query(sql)
 
     def _copy(self, sql: str, to: Path) -> None:
         self._connection.execute(f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)")

@@ -9,7 +9,7 @@ from auditor.errors import AuditError, IndexDamaged, IndexMissing
 from auditor.records import IndexSummary
 from auditor.store.generations import Generation, read_current
 from auditor.store.manifest import check_command, is_index, read_manifest
-from auditor.store.placement import read_placement
+from auditor.store.placement import planned_images, read_placement
 from auditor.store.places import DERIVED, SHARDS, inside
 from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
@@ -44,7 +44,12 @@ def list_indexes(folder: Path) -> tuple[IndexSummary, ...]:
 
 def summary_of(path: Path) -> IndexSummary:
     """An index in one row, without its database; AuditError where it cannot be read."""
-    return summarise(path, read_manifest(path), read_current(path), read_placement(path))
+    manifest, current = read_manifest(path), read_current(path)
+    if current is not None:
+        return summarise(path, manifest, current, planned_images(path))
+    plan = read_placement(path)
+    own = sum(len(placed.paths) for placed in manifest.own(plan.shards))
+    return summarise(path, manifest, None, own, plan.removed)
 
 
 def _row(path: Path) -> IndexSummary:

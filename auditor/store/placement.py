@@ -7,7 +7,7 @@ not talk, and a shard that was lost is made again with the same images under the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,16 +49,27 @@ def read_placement(index: Path) -> Placement:
     """The whole plan; IndexDamaged where a file of it is not what was written, or one is missing."""
     shards: dict[str, Placed] = {}
     removed: set[int] = set()
-    for number, name in enumerate(names_in(index, PLAN, PLAN_NAME)):
-        path = inside(index, PLAN, name)
-        if digest(path)[:16] != name[6:22] or int(name[:5]) != number:
-            raise IndexDamaged(f"{path} is damaged, or a file of the plan before it is missing")
+    for path in _files(index):
         rows = read_parquet(path)
         _place(shards, rows["id"].tolist(), rows["path"].tolist(), rows["shard"].tolist())
         gone = np.asarray(rows["is_removed"], dtype=np.bool_)
         removed |= set(rows["id"][gone].tolist())
         removed -= set(rows["id"][~gone].tolist())
     return Placement(tuple(sorted(shards.values(), key=lambda shard: shard.first)), frozenset(removed))
+
+
+def planned_images(index: Path) -> int:
+    """Image ids given out so far, without reading which; IndexDamaged as `read_placement`."""
+    ids = [read_parquet(path, "max(id) AS id", "shard IS NOT NULL")["id"] for path in _files(index)]
+    return int(max((np.ma.filled(last, -1)[0] for last in ids), default=-1)) + 1
+
+
+def _files(index: Path) -> Iterator[Path]:
+    for number, name in enumerate(names_in(index, PLAN, PLAN_NAME)):
+        path = inside(index, PLAN, name)
+        if digest(path)[:16] != name[6:22] or int(name[:5]) != number:
+            raise IndexDamaged(f"{path} is damaged, or a file of the plan before it is missing")
+        yield path
 
 
 def extend_placement(index: Path, shards: Sequence[Placed]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -53,10 +54,10 @@ def read_sealed(path: Path, kind: type[Record]) -> Record:
 def decode_as(path: Path, kind: type[Record], content: Mapping[str, Any]) -> Record:
     """The content as a record; IndexDamaged, naming the file, where it does not have its shape."""
     try:
-        record: Record = _decode(kind, content)
+        decode: Callable[[Any], Record] = _decoder(kind)  # type: ignore[arg-type]
+        return decode(content)
     except (TypeError, ValueError, KeyError, AttributeError, StopIteration, RecursionError) as error:
         raise IndexDamaged(f"{path} is damaged: {_reason(error)}") from None
-    return record
 
 
 def checksum(content: Mapping[str, Any]) -> str:
@@ -71,28 +72,47 @@ def _reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _decode(kind: Any, value: Any) -> Any:
-    """A JSON value as the annotated type: dataclasses, tuples, mappings and optional ones, nested."""
+@cache
+def _decoder(kind: Any) -> Callable[[Any], Any]:
+    """What makes a JSON value the annotated type: dataclasses, tuples, mappings and optional ones, nested.
+
+    Made once for each type: to look into an annotation takes far longer than to decode a value.
+    """
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
-        given = [f for f in fields(kind) if f.name in value]  # an older file lacks what was added since
-        return kind(**{f.name: _decode(hints[f.name], value[f.name]) for f in given})
+        return partial(_record, kind, {field.name: _decoder(hints[field.name]) for field in fields(kind)})
     if origin is UnionType:
-        present = next(argument for argument in arguments if argument is not NoneType)
-        return None if value is None else _decode(present, value)
+        present = _decoder(next(argument for argument in arguments if argument is not NoneType))
+        return lambda value: None if value is None else present(value)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"a list was expected, not {type(value).__name__}")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_decode(item, part) for item, part in zip(kinds, value, strict=True))
+        repeats = arguments[-1] is Ellipsis
+        return partial(_tuple, [_decoder(each) for each in arguments[: 1 if repeats else None]], repeats)
     if origin is Mapping:
-        return {key: _decode(arguments[1], part) for key, part in value.items()}
+        inner = _decoder(arguments[1])
+        return lambda value: {key: inner(part) for key, part in value.items()}
     if origin is Literal:
-        if value not in arguments:
-            raise ValueError(f"{value!r} is none of {', '.join(map(str, arguments))}")
-        return value
-    return _plain(kind, value)
+        return partial(_one_of, arguments)
+    return partial(_plain, kind)
+
+
+def _record(kind: Any, decoders: Mapping[str, Callable[[Any], Any]], value: Any) -> Any:
+    given = decoders.keys() & value.keys()  # an older file lacks what was added since
+    return kind(**{name: decoders[name](value[name]) for name in given})
+
+
+def _tuple(decoders: list[Callable[[Any], Any]], repeats: bool, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"a list was expected, not {type(value).__name__}")
+    if repeats:
+        return tuple(map(decoders[0], value))
+    return tuple(decode(part) for decode, part in zip(decoders, value, strict=True))
+
+
+def _one_of(choices: tuple[Any, ...], value: Any) -> Any:
+    if value not in choices:
+        raise ValueError(f"{value!r} is none of {', '.join(map(str, choices))}")
+    return value
 
 
 def _plain(kind: Any, value: Any) -> Any:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from auditor.records import IndexSummary
 from auditor.store.generations import Generation
 from auditor.store.manifest import Manifest
-from auditor.store.placement import Placement
 from auditor.store.places import bytes_below
 
 
 def summarise(
-    path: Path, manifest: Manifest, generation: Generation | None, plan: Placement | None = None
+    path: Path,
+    manifest: Manifest,
+    generation: Generation | None,
+    planned: int = 0,
+    removed: Collection[int] = (),
 ) -> IndexSummary:
     """An index as its readers see it; one without a generation is unfinished, and counts what was planned.
 
-    With the plan it also counts as unfinished where the generation lacks images of it.
+    `planned` are the image ids of its plan, of which a generation that is complete lacks none.
     """
-    planned = plan or Placement()
-    given_out = sum(len(placed.paths) for placed in manifest.own(planned.shards))
-    removed = planned.removed
+    given_out = planned
     if generation is not None:
-        given_out, removed = generation.images, frozenset(generation.removed)
+        given_out, removed = generation.images, generation.removed
     images, counts = given_out - len(removed), generation.counts if generation else None
     return IndexSummary(
         name=path.resolve().name,
@@ -33,7 +35,7 @@ def summarise(
         bytes=bytes_below(path),
         head=manifest.head.name,
         certificate=manifest.certificate,
-        is_complete=generation is not None and given_out >= planned.images,
+        is_complete=generation is not None and given_out >= planned,
         broken=counts.broken if counts else None,
         filtered=counts.filtered if counts else None,
         removed=len(removed),

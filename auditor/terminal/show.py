@@ -53,10 +53,10 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     They go to reports/INDEX/words.png, with what a file name cannot hold replaced, or to `out`: the second
     and further names of one answer beside it, with their last word added.
     """
-    from auditor.draw.grids import save, stack
-
     paths = []
     for count, (words, named) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
+        from auditor.draw.grids import save, stack  # no earlier: many an answer has no picture
+
         group = list(named)
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.draw.grids import draw_variants, name_image
-from auditor.explain.crops import variants_of
 from auditor.questions.context.record import ClassDetail
 from auditor.report.views import Picture
 from auditor.store import Index
@@ -15,6 +13,9 @@ DRAWN = 3  # images of a class: more make a picture that nobody scrolls through
 
 def draw_class(index: Index, detail: ClassDetail) -> Iterator[Picture]:
     """The first images of the class, one below the other."""
+    from auditor.draw.grids import draw_variants, name_image  # the table of classes draws nothing
+    from auditor.explain.crops import variants_of
+
     for grids in detail.images[:DRAWN]:
         caption = f"{grids.path}: the class predicted in every cell, original and occluded (Figure 2)"
         drawn = name_image(draw_variants(variants_of(index, grids), grids), grids.path)
