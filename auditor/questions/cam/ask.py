@@ -39,7 +39,7 @@ def cam(index: Index, image: str, labels: Sequence[int]) -> ClassMaps:
     except CellError:
         if not Path(image).is_file():
             raise
-        path, scores = image, _live_scores(index, image, labels, readout)
+        path, scores = image, live_scores(index, image, labels, readout)
     else:
         path, scores = index.path_of(identifier), _indexed_scores(index, identifier, labels, readout)
     cells, whole = scores
@@ -54,14 +54,15 @@ def cam(index: Index, image: str, labels: Sequence[int]) -> ClassMaps:
 def _indexed_scores(index: Index, image: int, labels: Sequence[int], readout: Readout) -> Scores:
     stored = stored_scores(index)
     if stored is None:
-        return _live_scores(index, index.path_of(image), labels, readout)
+        return live_scores(index, index.path_of(image), labels, readout)
     cells, whole = (
         scores[..., list(labels)].astype(np.float64) for scores in (stored.cells(image), stored.image(image))
     )
     return cells.reshape(*index.grid, -1), whole
 
 
-def _live_scores(index: Index, image: str, labels: Sequence[int], readout: Readout) -> Scores:
+def live_scores(index: Index, image: str, labels: Sequence[int], readout: Readout) -> Scores:
+    """The scores of an image's cells and of itself from the model that made the index."""
     import torch
 
     from auditor.explain.live import open_image
