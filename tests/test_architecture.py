@@ -197,6 +197,7 @@ def test_commands_are_light(path: Path) -> None:
         ["report", "--patch", "000000.png:1,2"],
         ["concept", "marker.json"],
         ["cam", "000003.png", "--class", "3"],
+        ["ledger"],
         ["check"],
     ],
     ids=" ".join,

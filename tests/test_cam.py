@@ -27,7 +27,7 @@ from auditor.data.occlusion import normalise
 from auditor.data.pixels import load_input
 from auditor.errors import CellError, DatasetError, IndexDamaged
 from auditor.models.weights import load_backbone
-from auditor.questions.cam.ask import _live_scores, cam
+from auditor.questions.cam.ask import cam, live_scores
 from auditor.questions.cam.draw import draw_class_maps
 from auditor.questions.cam.record import ClassMap, ClassMaps
 from auditor.questions.relevance.ask import relevance
@@ -89,7 +89,7 @@ def test_an_exact_map_has_the_images_score_as_its_mean(scenes: Index) -> None:
 
 
 def test_stored_features_and_the_live_model_agree(scenes: Index) -> None:
-    cells, whole = _live_scores(scenes, IMAGE, [3, 12], "pointwise")
+    cells, whole = live_scores(scenes, IMAGE, [3, 12], "pointwise")
     found = cam(scenes, IMAGE, [3, 12]).maps
     np.testing.assert_allclose(np.stack([each.cells for each in found], -1), cells, atol=0.05, rtol=2e-3)
     np.testing.assert_allclose([each.score for each in found], whole, atol=0.01, rtol=2e-3)
@@ -105,7 +105,7 @@ def test_a_probe_scores_an_image_by_the_head_that_never_saw_it(
         path = probed.path_of(image)
         maps = cam(probed, path, [0, 5]).maps
         stored = np.stack([each.cells for each in maps], -1), np.array([each.score for each in maps])
-        for found, expected in zip(stored, _live_scores(probed, path, [0, 5], readout), strict=True):
+        for found, expected in zip(stored, live_scores(probed, path, [0, 5], readout), strict=True):
             np.testing.assert_allclose(found, expected, atol=5e-3, rtol=2e-3)
         if readout == "exact":
             np.testing.assert_allclose(stored[0].mean((0, 1)), stored[1], atol=5e-3)

@@ -66,6 +66,7 @@ QUESTIONS = (
     Question("probe", "Probe", ASK, needs_model=True),
     Question("threshold", "Thresholds", ASK),
     Question("cam", "Class maps", EXPLAIN),
+    Question("ledger", "Ledger", EXPLAIN),
     Question("relevance", "Relevance", EXPLAIN, needs_model=True),
     Question("match", "Correspondence", LOOK, of_classes=False),
     Question("map", "Map", LOOK, of_classes=False),

@@ -63,6 +63,15 @@ class StoredScores:
         pooled = self.index.pooled(image)
         return self._apply(pooled / self._pooled_length(image) if self.head.is_probe else pooled, image)
 
+    def parts(self, image: int, masks: NDArray[np.floating]) -> tuple[Scores, Scores]:
+        """What weighted sums of an image's cells, masks (P, H * W), add to every class (P, K); the bias (K,).
+
+        Where the readout is exact and each column of the masks sums to 1 / (H * W), all of it is the image's.
+        """
+        head = self.heads[image]
+        vectors = np.asarray(masks, dtype=np.float32) @ self._scaled(image)
+        return vectors @ self.head.weight[head].T, self.head.bias[head]
+
     def _scaled(self, image: int) -> Scores:
         """What the head reads of each cell (H * W, C)."""
         features = self.index.features(image).reshape(-1, self.index.manifest.dim)

@@ -44,7 +44,7 @@ def cam(index: Index, image: str, labels: Sequence[int] = ()) -> ClassMaps:
             raise
         if not labels:
             raise CellError(f"{image} is not indexed, so it has no class: name one with --class") from None
-        path, scores = image, _live_scores(index, image, labels, readout)
+        path, scores = image, live_scores(index, image, labels, readout)
     else:
         labels = labels or _classes_of(index, identifier)
         path, scores = index.path_of(identifier), _indexed_scores(index, identifier, labels, readout)
@@ -60,14 +60,15 @@ def cam(index: Index, image: str, labels: Sequence[int] = ()) -> ClassMaps:
 def _indexed_scores(index: Index, image: int, labels: Sequence[int], readout: Readout) -> Scores:
     stored = stored_scores(index)
     if stored is None:
-        return _live_scores(index, index.path_of(image), labels, readout)
+        return live_scores(index, index.path_of(image), labels, readout)
     cells, whole = (
         scores[..., list(labels)].astype(np.float64) for scores in (stored.cells(image), stored.image(image))
     )
     return cells.reshape(*index.grid, -1), whole
 
 
-def _live_scores(index: Index, image: str, labels: Sequence[int], readout: Readout) -> Scores:
+def live_scores(index: Index, image: str, labels: Sequence[int], readout: Readout) -> Scores:
+    """The scores of an image's cells and of itself from the model that made the index."""
     import torch
 
     from auditor.explain.live import open_image

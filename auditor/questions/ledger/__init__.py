@@ -1,0 +1,1 @@
+"""Where does this logit come from?"""

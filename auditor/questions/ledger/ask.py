@@ -1,0 +1,235 @@
+"""The parts of a logit: of one image from the live model, of every class from the stored cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.errors import BackboneError, DatasetError
+from auditor.measure.absence import explain_absence
+from auditor.measure.images import find_class
+from auditor.measure.rates import lower_mean
+from auditor.measure.scores import require_scores
+from auditor.questions.cam.ask import live_scores
+from auditor.questions.ledger.record import (
+    ClassDetail,
+    ClassLedger,
+    Entry,
+    ImageLedger,
+    Kind,
+    Ledger,
+    Ledgers,
+)
+from auditor.report.page_parts import Answer, Wish
+from auditor.report.text import certify
+from auditor.store import Index
+from auditor.store.scores import StoredScores, stored_scores
+
+EXACT = ("exact", "exact-affine", "exact-attn")
+UNKNOWN = "other objects"
+
+PRESENT = "SELECT foreground, present FROM cells WHERE image = ? AND variant = 0 ORDER BY cell"
+IMAGE = "SELECT coalesce(labels, []) AS labels, top5_original AS guesses FROM images WHERE id = ?"
+ANNOTATED = """
+SELECT id, path, coalesce(list_distinct(labels), []) AS labels, flags FROM images JOIN (
+  SELECT image, list(cells.foreground ORDER BY cell) AS flags FROM cells WHERE variant = 0 GROUP BY image
+) ON image = id WHERE usable AND flags[1] IS NOT NULL ORDER BY id
+"""
+
+
+def ledger(index: Index, image: str, *, target: int | str | None = None) -> Ledger:
+    """The logit of the target and of its rival, from every object of an indexed image and its background.
+
+    The target is the predicted class unless one is given. The rival is what the target is to be told from: a
+    label of the image, if the target is none, else the best other class. BackboneError where the cells of the
+    backbone's head do not add up to its logits, DatasetError where nothing is annotated.
+    """
+    _require_exact(index)
+    identifier = index.image(image)
+    path = index.path_of(identifier)
+    parts = _parts(index, identifier)
+    first, second = _rivals(index, identifier, target)
+    cells, whole = live_scores(index, path, (first, second), "exact")
+    count = cells.shape[0] * cells.shape[1]
+    bias = _bias(index, identifier)[[first, second]]
+    shares = (cells.reshape(count, 2) - bias) / count
+    entries = [
+        Entry(kind, name, label, float(weights.sum()), *(float(each) for each in weights @ shares))
+        for kind, name, label, weights in parts
+    ]
+    if bias.any():
+        entries.append(Entry("bias", "bias", None, 0.0, *(float(each) for each in bias)))
+    sums = [sum(entry.target for entry in entries), sum(entry.rival for entry in entries)]
+    background = parts[-1][3].reshape(index.grid) > 0
+    names = [index.manifest.classes[label].name for label in (first, second)]
+    return Ledger(
+        index=index.name,
+        path=path,
+        target=first,
+        target_name=names[0],
+        target_logit=float(whole[0]),
+        rival=second,
+        rival_name=names[1],
+        rival_logit=float(whole[1]),
+        entries=tuple(entries),
+        error=float(np.abs(np.array(sums) - whole).max()),
+        cells=(shares[:, 0] - shares[:, 1]).reshape(index.grid),
+        foreground=~background,
+    )
+
+
+def _require_exact(index: Index) -> None:
+    certificate = index.manifest.certificate
+    if certificate is None or certificate.verdict not in EXACT:
+        raise BackboneError(
+            f"the logits of {index.name} are not the sum of its cells, so they have no ledger. "
+            f"{certify(certificate)}"
+        )
+
+
+def _rivals(index: Index, image: int, target: int | str | None) -> tuple[int, int]:
+    rows = index.query(IMAGE, [image])
+    labels, guesses = ([int(each) for each in rows[name][0]] for name in ("labels", "guesses"))
+    first = guesses[0] if target is None else find_class(index, str(target))
+    wanted = labels if first not in labels else []
+    second = next((each for each in (*wanted, *guesses) if each != first), None)
+    if second is None:
+        raise DatasetError(f"{index.name} has a single class: there is no other to tell it from")
+    return first, second
+
+
+def _parts(index: Index, image: int) -> list[tuple[Kind, str, int | None, NDArray[np.float64]]]:
+    """What is in an image: kind, name, class and how much of every cell (H * W,) is its; they sum to 1.
+
+    The last is the background. DatasetError where the image is not annotated.
+    """
+    cells = index.query(PRESENT, [image])
+    if np.ma.getmaskarray(cells["foreground"]).any():
+        reason = explain_absence(index) or f"{index.path_of(image)} is not annotated"
+        raise DatasetError(f"a ledger needs to know where the objects are: {reason}")
+    weights: dict[int | None, NDArray[np.float64]] = {}
+    for place, (flag, present) in enumerate(zip(cells["foreground"], cells["present"], strict=True)):
+        here: list[int | None] = [int(each) for each in present] or [None]
+        for label in here if flag else ():
+            weights.setdefault(label, np.zeros(len(cells["foreground"])))[place] = 1 / len(here)
+    classes = index.manifest.classes
+    objects = sorted(weights, key=lambda label: (label is None, -weights[label].sum(), label))
+    background = 1.0 - np.asarray(cells["foreground"], dtype=np.float64)
+    return [
+        *(
+            ("object", UNKNOWN if label is None else classes[label].name, label, weights[label])
+            for label in objects
+        ),
+        ("background", "background", None, background),
+    ]
+
+
+def _bias(index: Index, image: int) -> NDArray[np.float64]:
+    """What the head adds whatever the cells hold (K,); zeros where it is not affine, or its parts unknown."""
+    scores = stored_scores(index)
+    if scores is None:
+        return np.zeros(len(index.manifest.classes))
+    return np.asarray(scores.head.bias[scores.heads[image]], dtype=np.float64)
+
+
+# ------------------------------------------------------------------------------------- of classes
+
+
+class _Sums:
+    """The parts of every image's own classes, and what a background cell of other images adds to each class.
+
+    own: by class its images' path, foreground, background, bias and share of background cells.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.scores = _exact_scores(index)
+        self.own: dict[int, list[tuple[str, float, float, float, float]]] = {}
+        self.others = np.zeros(len(index.manifest.classes))
+        self.squares = np.zeros(len(index.manifest.classes))
+        self.counts = np.zeros(len(index.manifest.classes), dtype=np.int64)
+        rows = index.query(ANNOTATED)
+        if not len(rows["id"]):
+            reason = explain_absence(index) or "no image is annotated"
+            raise DatasetError(f"a ledger needs to know where the objects are: {reason}")
+        columns = (rows[name] for name in ("id", "path", "labels", "flags"))
+        for image, path, labels, flags in zip(*columns, strict=True):
+            self._add(int(image), str(path), [int(each) for each in labels], np.asarray(flags, np.bool_))
+
+    def _add(self, image: int, path: str, labels: list[int], flags: NDArray[np.bool_]) -> None:
+        masks = np.stack([flags, ~flags]) / len(flags)
+        parts, bias = self.scores.parts(image, masks)
+        parts, bias = parts - parts.mean(axis=1, keepdims=True), bias - bias.mean()
+        for label in labels:
+            row = (path, float(parts[0, label]), float(parts[1, label]), float(bias[label]), masks[1].sum())
+            self.own.setdefault(label, []).append(row)
+        is_other = np.ones(len(bias), dtype=np.bool_)
+        is_other[labels] = False
+        if not flags.all():
+            per_cell = np.where(is_other, parts[1] / masks[1].sum(), 0)
+            self.others += per_cell
+            self.squares += per_cell**2
+            self.counts += is_other
+
+    def elsewhere(self, label: int) -> tuple[float | None, float]:
+        """What a background adds to a class in images without it, were it all of the image; its variance."""
+        count = int(self.counts[label])
+        if not count:
+            return None, 0.0
+        mean = float(self.others[label]) / count
+        return mean, max(float(self.squares[label]) / count - mean**2, 0.0) / count
+
+
+def _exact_scores(index: Index) -> StoredScores:
+    _require_exact(index)
+    scores = require_scores(index)
+    scores.is_exact = True  # a probe's cells divided by the pooled vector's length, whatever the index shows
+    return scores
+
+
+def class_ledgers(index: Index) -> Ledgers:
+    """Every labelled class: what its objects and its background add to its logit, from the stored cells."""
+    sums = _Sums(index)
+    rows = [_row(index, label, sums) for label in sums.own]
+    return Ledgers(index.name, tuple(sorted(rows, key=_rank)))
+
+
+def class_detail(index: Index, label: int | str) -> ClassDetail:
+    """One class, and its images, those with most from the background first."""
+    wanted, sums = find_class(index, str(label)), _Sums(index)
+    if wanted not in sums.own:
+        name = index.manifest.classes[wanted].name
+        raise DatasetError(f"no annotated image of {index.name} is labelled {name} ({wanted})")
+    images = [ImageLedger(path, fg, bg) for path, fg, bg, _, _ in sums.own[wanted]]
+    images.sort(key=lambda each: -each.background)
+    return ClassDetail(index.name, _row(index, wanted, sums), tuple(images))
+
+
+def _row(index: Index, label: int, sums: _Sums) -> ClassLedger:
+    own = np.array([parts for _, *parts in sums.own[label]], dtype=np.float64)
+    foreground, background, bias, cells = own.mean(axis=0)
+    other, variance = sums.elsewhere(label)
+    elsewhere = None if other is None else other * own[:, 3]
+    evidence = foreground + background
+    return ClassLedger(
+        label=label,
+        name=index.manifest.classes[label].name,
+        images=len(own),
+        foreground=float(foreground),
+        background=float(background),
+        bias=float(bias),
+        background_elsewhere=None if elsewhere is None else float(elsewhere.mean()),
+        context_share=float(background / evidence) if evidence > 0 else None,
+        background_cells=float(cells),
+        least=None if elsewhere is None else lower_mean(own[:, 1] - elsewhere, variance * cells**2),
+    )
+
+
+def _rank(row: ClassLedger) -> tuple[float, int]:
+    return (np.inf if row.least is None else -row.least), row.label
+
+
+def report(index: Index, wish: Wish) -> Iterator[Answer]:
+    """On a page: every class, from what is stored."""
+    yield Answer(class_ledgers(index))
