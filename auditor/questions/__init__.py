@@ -70,6 +70,7 @@ QUESTIONS = (
     Question("relevance", "Relevance", EXPLAIN, needs_model=True),
     Question("match", "Correspondence", LOOK, of_classes=False),
     Question("map", "Map", LOOK, of_classes=False),
+    Question("artifacts", "Artifacts", LOOK, of_classes=False),
     Question("concept", "Concepts", LOOK, of_classes=False),
     Question("similar", "Similar cells", LOOK, of_classes=False),
     Question("attack", "Attack", EXPLAIN, needs_model=True),

@@ -1,0 +1,1 @@
+"""Which marks follow a label, a split, a source?"""
