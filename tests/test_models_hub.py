@@ -290,6 +290,12 @@ run(load)
 """
 
 
+def refuses_what_was_not_announced(code: str, home: Path, hub: RunningHub) -> None:
+    hub.fault = "wrong hash"
+    said = sentence(in_new_process(code, home, HF_ENDPOINT=hub.address))
+    assert "is not what the hub announced" in said
+
+
 def images() -> torch.Tensor:
     return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(3))
 
@@ -300,10 +306,7 @@ def test_timm_loads_from_a_hub_and_then_from_the_cache(tmp_path: Path, hub: Runn
     path = hub.put("timm/test_resnet.r160_in1k/pytorch_model.bin")  # no safetensors: the second name is tried
     torch.save(model.state_dict(), path)
     code = LOAD.format(name=SMALL)
-    hub.fault = "wrong hash"
-    assert "is not what the hub announced" in sentence(
-        in_new_process(code, tmp_path, HF_ENDPOINT=hub.address)
-    )
+    refuses_what_was_not_announced(code, tmp_path, hub)
     hub.fault = "redirect"
     first = in_new_process(code, tmp_path, HF_ENDPOINT=hub.address)
     assert first.returncode == 0, first.stderr
@@ -328,10 +331,7 @@ def test_open_clip_loads_from_a_hub(tmp_path: Path, hub: RunningHub) -> None:
     save_file({key: value.half().contiguous() for key, value in model.state_dict().items()}, path)
     model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     code = LOAD.format(name="open_clip/ViTamin-S:datacomp1b")
-    hub.fault = "wrong hash"
-    assert "is not what the hub announced" in sentence(
-        in_new_process(code, tmp_path, HF_ENDPOINT=hub.address)
-    )
+    refuses_what_was_not_announced(code, tmp_path, hub)
     hub.fault = ""
     done = in_new_process(code, tmp_path, HF_ENDPOINT=hub.address)
     assert done.returncode == 0, done.stderr
