@@ -19,8 +19,11 @@ import torch
 from big import make_big
 from PIL import Image
 from side_by_side import compare, load, peak_memory, run
+from sklearn.linear_model import LogisticRegression
 
 from auditor.measure.counts import CLASSES, PAIRS, count_images, count_pairs
+from auditor.models.probe import train_probe
+from auditor.records import ClassName
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, Placed, read_placement
 from auditor.store.blocks import Verified
@@ -127,6 +130,26 @@ def start() -> None:
         )
 
 
+def probes() -> None:
+    """A probe of 2,000 images and five folds against scikit-learn's regressions on the same folds."""
+    rng = np.random.default_rng(0)
+    labels, folds = rng.integers(0, 20, 2000), rng.integers(0, 5, 2000)
+    pooled = rng.normal(size=(20, 512))[labels] * 0.12 + rng.normal(size=(2000, 512))
+    pooled = (pooled / np.linalg.norm(pooled, axis=1, keepdims=True)).astype(np.float32)
+    positives, classes = [(int(label),) for label in labels], [ClassName(str(label)) for label in range(20)]
+
+    def regress() -> None:
+        for fold in range(5):
+            LogisticRegression(max_iter=1000).fit(pooled[folds != fold], labels[folds != fold])
+
+    compare(
+        "probe, 2,000 x 512, 20 classes, 5 folds / scikit-learn",
+        lambda: train_probe(pooled, positives, classes, folds),
+        regress,
+        2,
+    )
+
+
 @cache
 def photos(count: int) -> Path:
     """A folder of so many photographs of 64 x 48 pixels, each of its own noise; kept between runs."""
@@ -179,7 +202,7 @@ def plans() -> None:
 
 
 BENCHES: dict[str, Callable[[], None]] = {
-    bench.__name__: bench for bench in (verification, counts, search, start, memory, plans)
+    bench.__name__: bench for bench in (verification, counts, search, start, probes, memory, plans)
 }
 
 if __name__ == "__main__":

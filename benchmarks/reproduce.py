@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from auditor.indexing.start import build_index
 from auditor.indexing.train_probe import probe
 from auditor.models.backbone import Backbone
 from auditor.models.weights import load_backbone
+from auditor.page.compare.paper import TABLE1, TABLE2, TABLE3, TABLE6, PaperTable
 from auditor.questions.metrics.ask import metrics
 from auditor.questions.metrics.record import Metrics
 from auditor.records import Rate
@@ -39,44 +40,9 @@ from auditor.train.examples import SceneExamples
 from auditor.train.loop import TrainedHead
 from auditor.train.training import TrainingRequest, train, validate
 
-Row = Sequence[float | None]
 INDEXES = Path("indexes")
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-T1 = (
-    *("top1", "top5", "fg_det", "loc", "loc_without_bg"),
-    *("bg_act", "bg_act_without_fg", "real_acc", "real_rec"),
-)
-TABLE1: Mapping[str, Row] = {
-    "efficientnet_b0": (78.4, 94.3, 93.7, 44.0, 42.2, 55.3, 24.6, 84.7, 91.8),
-    "resnet50": (80.3, 95.1, 94.3, 33.7, 33.5, 34.5, 28.7, 86.1, 92.0),
-    "convnext_base": (83.7, 96.7, 94.7, 58.3, 57.0, 55.2, 34.7, 88.3, 90.9),
-    "swin_base": (83.1, 96.4, 94.2, 75.2, 76.0, 89.2, 35.8, 87.7, 89.8),
-    "maxvit_base": (84.7, 96.9, 94.8, 77.3, 77.1, 90.3, 37.9, 88.5, 89.7),
-}
-T2 = ("top1", "det_top1", "top5", "det_top5")
-TABLE2: Mapping[str, Row] = {
-    "efficientnet_b0": (3.8, 30.6, 16.6, 57.5),
-    "resnet50": (7.2, 38.9, 24.8, 66.9),
-    "convnext_base": (17.9, 51.9, 43.9, 78.8),
-    "swin_base": (18.0, 51.1, 42.9, 76.1),
-    "maxvit_base": (23.3, 56.9, 49.2, 79.5),
-}
-T3 = ("top1", "top5", "fg_det", "loc", "bg_act")
-TABLE3: Mapping[str, Row] = {
-    "clip_resnet50": (47.1, 88.8, 50.7, 44.8, 75.7),
-    "clip_convnext": (47.8, 90.4, 89.4, 59.4, 89.1),
-    "clip_vit": (46.5, 89.0, 74.5, 61.8, 88.8),
-    "dinov1_resnet50": (45.9, 86.2, 87.1, 59.0, 83.8),
-    "dinov1_vit": (44.2, 83.1, 51.6, 16.1, 90.5),
-    "dinov2": (47.7, 91.6, 93.5, 69.0, 93.2),
-    "dinov3": (47.7, 91.5, 92.1, 77.9, 91.1),
-    "dinov3_convnext": (47.5, 90.0, 90.3, 66.3, 81.4),
-    "mae": (40.2, 77.5, 78.4, 54.7, 81.8),
-    "beit3": (43.0, 81.6, 80.5, 60.6, 84.8),
-}
-T6 = ("top1", "fg_det", "loc", "bg_act", "bg_act_without_fg", "real_rec")
-TABLE6: Mapping[str, Row] = {"vit_base_cls": (75.7, 90.8, 72.7, 86.2, 24.4, 86.6)}
 PROBE: dict[str, Any] = {"head": "probe", "preprocess": "paper"}
 Folder = Annotated[Path, typer.Option(exists=True, file_okay=False)]
 File = Annotated[Path, typer.Option(exists=True)]
@@ -89,13 +55,13 @@ def build(name: str, request: Request) -> Path:
     return INDEXES / name
 
 
-def show(rows: Mapping[str, Metrics], paper: Mapping[str, Row], columns: Sequence[str]) -> None:
+def show(rows: Mapping[str, Metrics], paper: PaperTable) -> None:
     """Markdown: ours / the paper's, cell by cell."""
-    print("| backbone | " + " | ".join(columns) + " |")
-    print("|---" * (len(columns) + 1) + "|")
+    print("| backbone | " + " | ".join(paper.columns) + " |")
+    print("|---" * (len(paper.columns) + 1) + "|")
     for name, found in rows.items():
-        cells = (percent(getattr(found, column)) for column in columns)
-        pairs = (f"{ours} / {theirs}" for ours, theirs in zip(cells, paper[name], strict=True))
+        cells = (percent(getattr(found, column)) for column in paper.columns)
+        pairs = (f"{ours} / {theirs}" for ours, theirs in zip(cells, paper.rows[name], strict=True))
         print(f"| {name} | " + " | ".join(pairs) + " |")
 
 
@@ -104,10 +70,10 @@ def percent(rate: Rate) -> str:
     return "-" if rate.value is None else f"{100 * rate.value:.1f}"
 
 
-def run(dataset: Path, annotations: Path | None, paper: Mapping[str, Row], columns: Sequence[str]) -> None:
+def run(dataset: Path, annotations: Path | None, paper: PaperTable) -> None:
     """Index a dataset with every backbone of a table and print both."""
     rows = {}
-    for name in paper:
+    for name in paper.rows:
         request = Request(dataset, name, annotations, preprocess="paper")
         try:
             path = build(f"{dataset.resolve().name}-{name}", request)
@@ -116,32 +82,32 @@ def run(dataset: Path, annotations: Path | None, paper: Mapping[str, Row], colum
             continue
         with Index.open(path) as index:
             rows[name] = metrics(index)
-    show(rows, paper, columns)
+    show(rows, paper)
 
 
 @app.command()
 def table1(imagenet: Folder, boxes: Folder) -> None:
     """ImageNet validation with ILSVRC boxes."""
-    run(imagenet, boxes, TABLE1, T1)
+    run(imagenet, boxes, TABLE1)
 
 
 @app.command()
 def table2(imagenet_a: Folder) -> None:
     """ImageNet-A: accuracy and detection among all 1000 classes."""
-    run(imagenet_a, None, TABLE2, T2)
+    run(imagenet_a, None, TABLE2)
 
 
 @app.command()
 def table6(imagenet: Folder, boxes: Folder) -> None:
     """The pretrained class-token row; the trained ones need ImageNet's training set."""
-    run(imagenet, boxes, TABLE6, T6)
+    run(imagenet, boxes, TABLE6)
 
 
 @app.command()
 def table3(coco: Folder, annotations: File, train: Folder, train_annotations: File) -> None:
     """COCO: a linear probe trained on the pooled vectors of one split, applied to the cells of the other."""
     rows = {}
-    for name in TABLE3:
+    for name in TABLE3.rows:
         try:
             paths = [
                 build(f"{images.resolve().name}-{name}", Request(images, name, labels, **PROBE))
@@ -152,7 +118,7 @@ def table3(coco: Folder, annotations: File, train: Folder, train_annotations: Fi
             continue
         with Index.open(paths[0]) as on, Index.open(paths[1]) as source, Bar() as bar:
             rows[name] = metrics(probe(on, source, watch=bar).index)
-    show(rows, TABLE3, T3)
+    show(rows, TABLE3)
 
 
 @app.command()

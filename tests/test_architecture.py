@@ -52,7 +52,7 @@ PACKAGES = {
     "draw": {"PIL", "matplotlib", "numpy"},
     "terminal": {"typer", "rich"},
     "questions": {"numpy", "PIL", "torch", "typer", "matplotlib"},
-    "page": {"numpy", "PIL"},
+    "page": {"numpy", "PIL", "starlette", "uvicorn"},
     "cli": {"typer"},
 }
 QUESTION_FILES = {"__init__.py", "record.py", "ask.py", "view.py", "draw.py", "command.py"}

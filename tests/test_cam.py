@@ -128,6 +128,15 @@ def test_an_image_file_that_is_not_indexed(scenes: Index, tmp_path: Path) -> Non
     np.testing.assert_allclose(found.maps[0].cells, known.maps[0].cells, atol=0.05, rtol=2e-3)
     with pytest.raises(CellError, match="close matches"):
         cam(scenes, "nowhere.png", [12])
+    with pytest.raises(CellError, match="name one with --class"):
+        cam(scenes, str(copy))
+
+
+def test_an_image_has_the_maps_of_its_own_class_and_of_the_predicted_one(scenes: Index) -> None:
+    rows = scenes.query("SELECT path, labels, top5_original[1] AS predicted FROM images")
+    for path, labels, predicted in zip(*rows.values(), strict=True):
+        shown = [each.label for each in cam(scenes, str(path)).maps]
+        assert shown == list(dict.fromkeys([*labels[:3], predicted]))
 
 
 def test_classes_by_id_name_and_list(demo: Path, ask: Callable[..., Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,16 @@ import pytest
 from auditor.errors import DatasetError
 from auditor.measure.rates import least_change
 from auditor.page.compare.ask import compare, pair
+from auditor.page.compare.paper import TABLES, PaperTable, find_row
 from auditor.page.compose import compose
+from auditor.questions.metrics.ask import metrics
+from auditor.records import ClassName
 from auditor.report.page import render_page
 from auditor.report.page_parts import Wish
 from auditor.store import Index
+from auditor.store.manifest import HeadFacts
 from auditor.terminal.progress import Bar
-from indexes import CLASSES, FakeImage, make_index, random_images
+from indexes import CLASSES, FakeImage, make_index, manifest, random_images
 
 
 def seen_again(images: list[FakeImage], seed: int) -> list[FakeImage]:
@@ -105,3 +111,83 @@ def test_indexes_of_other_images_are_not_compared(tmp_path: Path) -> None:
         with Bar(quiet=True) as bar:
             page = compose(first, Wish(), is_live=False, bar=bar, others=[second])
     assert [note for note in page.notes if note.startswith("Comparison left out: ")]
+
+
+# ------------------------------------------------------------------------------------- the paper's rows
+
+PAPER = Path(__file__).parents[2] / "shared" / "paper.txt"
+MODELS = {
+    "Table 1": ("EfficientNet", "ResNet-50", "ConvNeXt", "Swin", "MaxViT"),
+    "Table 2": ("EfficientNet", "ResNet-50", "ConvNeXt", "Swin", "MaxViT"),
+    "Table 3": ("CLIPResNet-50", "CLIPConvNeXt", "CLIPViT-B/16", "DINOv1ResNet-50", "DINOv1ViT-B/16",
+                "DINOv2ViT-B/14", "DINOv3ViT-B/16", "DINOv3ConvNeXt", "MAEViT-B/16", "BEiT-3 ViT-B/16"),
+    "Table 6": ("ViT-B/16 [CLS]",),
+}  # fmt: skip
+"""The paper's rows in the order of ours."""
+HEADINGS = {
+    "top1": "Top-1 Acc.", "top5": "Top-5 Acc.", "fg_det": "FG Det.", "loc": "Loc.", "bg_act": "BG Act.",
+    "loc_without_bg": "Loc. (w/o BG)", "bg_act_without_fg": "BG Act. (w/o FG)", "real_acc": "ReaL Acc.",
+    "real_rec": "ReaL Rec.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_numbers_are_those_of_the_paper(table: PaperTable) -> None:
+    if not PAPER.is_file():
+        pytest.skip("the paper's text is not here")
+    text = PAPER.read_text()
+    lines = text[text.index(f"\n{table.name}: ") :].splitlines()[2:20]
+    if table.name != "Table 2":  # whose headings stand in two rows
+        assert lines[0] == "Model " + " ".join(HEADINGS[column] for column in table.columns)
+    for model, row in zip(MODELS[table.name], table.rows.values(), strict=True):
+        assert any(line == f"{model} " + " ".join(map(str, row)) for line in lines)
+
+
+def paper_index(path: Path, name: str, **changes: Any) -> Path:
+    """An index of a network by its name, with a thousand classes unless told otherwise."""
+    described = manifest()
+    classes = tuple(ClassName(f"Class {k}") for k in range(changes.pop("classes", 1000)))
+    backbone = replace(described.backbone, name=name, weights=changes.pop("weights", "hub"))
+    changes.setdefault("head", described.head)
+    return make_index(
+        path,
+        random_images(8, 30),
+        described=replace(described, backbone=backbone, classes=classes, **changes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "table"),
+    [
+        ("resnet50", {}, "Table 1"),
+        ("resnet50", {"weights": "mine.safetensors"}, None),
+        ("resnet50", {"weights": "random:0"}, None),
+        ("resnet50", {"options": {"readout": "exact"}}, None),
+        ("resnet50", {"classes": 80}, None),
+        ("resnet50", {"head": HeadFacts("probe")}, None),
+        ("vit_base_cls", {}, "Table 6"),
+        ("dinov2", {"classes": 80, "head": HeadFacts("probe")}, "Table 3"),
+        ("dinov1_resnet50", {"classes": 80, "head": HeadFacts("probe"), "weights": "dino.pth"}, "Table 3"),
+        ("timm/resnet50", {}, None),
+    ],
+)
+def test_only_the_papers_networks_have_its_rows(
+    tmp_path: Path, name: str, changes: dict[str, Any], table: str | None
+) -> None:
+    with Index.open(paper_index(tmp_path / "index", name, **changes)) as index:
+        found = find_row(index)
+    assert (found and found[0].name) == table
+
+
+def test_the_page_has_the_papers_row_beside_ours(tmp_path: Path) -> None:
+    one, two = paper_index(tmp_path / "one", "resnet50"), paper_index(tmp_path / "two", "mine")
+    with Index.open(one) as first, Index.open(two) as second, Bar(quiet=True) as bar:
+        page = compose(first, Wish(), is_live=False, bar=bar, others=[second])
+        expected = metrics(first)
+    text = render_page(page)
+    beside = text[text.index("Beside the paper") :]
+    assert 'title="In the paper: Table 1"' in beside[:500]
+    assert expected.fg_det.value is not None
+    for number in ("80.3", "92.0", f"{100 * expected.fg_det.value:.1f}"):
+        assert f">{number}<" in beside
+    assert text.count(">the paper<") == 1

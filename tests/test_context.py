@@ -45,7 +45,7 @@ def test_noise_does_not_lead(tmp_path: Path) -> None:
     assert [row.label for row in plain.rows] == [2, 0, 1, 3]
     assert [row.label for row in by_delta.rows] == [1, 2, 3, 0]
     assert ranked.rows[-1].least_excess is None
-    assert ranked.sentence == "2 of 4 classes are above zero at 95 %; 1 with one image cannot be judged"
+    assert ranked.sentence == "1 of 4 classes is above zero at 95 %; 1 with one image cannot be judged"
     assert (ranked.plain, plain.plain) == (False, True)
 
 

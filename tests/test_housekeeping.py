@@ -77,7 +77,7 @@ def test_a_damaged_index_is_a_line_of_the_list(here: Path, ask: Callable[..., An
     assert a["problem"] is None
     assert "index.json is damaged" in b["problem"]
     assert "norms.npy" in c["problem"]
-    lines = [line for line in audit("list").splitlines() if " is damaged: " in line]
+    lines = [line for line in audit("list").splitlines() if " cannot be used: " in line]
     assert [line.split()[0] for line in lines] == ["b", "c"]
 
 

@@ -101,7 +101,7 @@ def test_a_bad_index_is_a_line_of_the_list(here: Path, fault: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert len([line for line in lines if line.startswith(("a ", "a* "))]) == 1
-    assert len([line for line in lines if line.startswith("b is damaged: ")]) == 1, done.stdout
+    assert len([line for line in lines if line.startswith("b cannot be used: ")]) == 1, done.stdout
     rows = json.loads(audit(here, "list", "--json").stdout)
     assert [row["name"] for row in rows] == ["a", "b"]
     assert [bool(row["problem"]) for row in rows] == [False, True]

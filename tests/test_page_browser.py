@@ -252,9 +252,11 @@ def test_a_variant_covers_what_the_network_did_not_see(opened: Callable[..., Tab
     tab = opened("#images?image=images/000003.png")
     tab.page.wait_for_function("() => document.querySelector('.stage canvas').width === 112")
     grey = (
-        "(() => { const c = document.querySelector('.stage canvas'); const d = c.getContext('2d')"
-        ".getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 0; i < d.length; i += 4)"
-        " n += d[i] === 128 && d[i + 1] === 128 && d[i + 2] === 128; return n / (c.width * c.height); })()"
+        "(() => { const c = document.querySelector('.stage canvas'); const copy = c.cloneNode();"
+        " const on = copy.getContext('2d', {willReadFrequently: true}); on.drawImage(c, 0, 0);"
+        " const d = on.getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        " for (let i = 0; i < d.length; i += 4) n += d[i] === 128 && d[i + 1] === 128 && d[i + 2] === 128;"
+        " return n / (c.width * c.height); })()"
     )
     shares = []
     for name in ("w/o background", "w/o foreground"):
@@ -275,13 +277,92 @@ def test_the_gallery_filters(opened: Callable[..., Tab], folder: Path) -> None:
     assert tab.texts("#images .count")[1].startswith(f"{int(wrong['n'][0])} of 160 images")
 
 
+@pytest.mark.parametrize(
+    ("written", "holds"),
+    [
+        ("n>=16 delta > 0.1", lambda r: r["images"] >= 16 and r["delta"] > 0.1),
+        (
+            "star q<5% loc>=0.5",
+            lambda r: "star" in r["name"] and r["q_value"] < 0.05 and r["loc"]["value"] >= 0.5,
+        ),
+        ('name="star dot"', lambda r: r["name"] == "star dot"),
+        ("name!='x' name:cross least<=0", lambda r: "cross" in r["name"] and r["least_excess"] <= 0),
+    ],
+)
+def test_conditions_on_columns_choose_classes(
+    opened: Callable[..., Tab],
+    ask: Callable[..., Any],
+    folder: Path,
+    written: str,
+    holds: Callable[..., bool],
+) -> None:
+    rows = ask("context")["rows"]
+    for row in rows:
+        row["delta"] = row["bg_act_without_fg"]["value"] - row["bg_act"]["value"]
+    tab = opened()
+    tab.page.get_by_label("Name or synset").fill(written)
+    assert set(tab.texts(".vtable tbody th button")) == {row["name"] for row in rows if holds(row)}
+    assert tab.page.locator("#classes .wrong").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "sql"),
+    [
+        ("right=no p<0.5", "NOT list_contains(labels, predicted) AND p < 0.5"),
+        ('predicted!="star dot" has_marker=TRUE', "predicted <> 'star dot' AND has_marker = 'true'"),
+        (
+            'label="star dot" right=yes',
+            "list_contains(labels, 'star dot') AND list_contains(labels, predicted)",
+        ),
+        ("path:00001 split=none", "contains(path, '00001')"),
+        ("split=test", "false"),
+        ("00001", "contains(path, '00001')"),
+    ],
+)
+def test_conditions_on_columns_choose_images(
+    opened: Callable[..., Tab], folder: Path, written: str, sql: str
+) -> None:
+    tab = opened()
+    with Index.open(folder / "indexes" / NAME) as index:
+        rows = index.query(
+            "SELECT count(*) AS n FROM (SELECT path, answer.name AS predicted, top5_original_p[1] AS p, "
+            "(SELECT list(name) FROM classes WHERE list_contains(images.labels, classes.id)) AS labels, "
+            "metadata ->> '$.has_marker' AS has_marker "
+            "FROM images JOIN classes answer ON answer.id = top5_original[1]) "
+            f"WHERE {sql}"
+        )
+    tab.page.get_by_label("Path or class").fill(written)
+    assert tab.texts("#images .count")[1].startswith(f"{int(rows['n'][0])} of 160 images")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("colour=red", "there is no column colour, but path, label, predicted, p, right, split"),
+        ("p>high", "p is a number, high is none"),
+        ("p>50", "p lies between 0 and 1; write p>50%"),
+        ("path>5", "path is text and has no order"),
+        ("p<", "p< needs a value"),
+        ('label="star', "a quote"),
+    ],
+)
+def test_a_wrong_condition_says_what_is_wrong(opened: Callable[..., Tab], written: str, told: str) -> None:
+    tab = opened()
+    tab.page.get_by_label("Path or class").fill(written)
+    assert told in tab.texts("#images .wrong")[0]
+    assert tab.page.get_by_label("Path or class").get_attribute("aria-invalid") == "true"
+    tab.page.get_by_label("Path or class").fill("p>50%")
+    assert tab.texts("#images .wrong") == []
+
+
 # ------------------------------------------------------------------------------------- the map
 
 
 def coloured(tab: Tab) -> int:
     script = (
-        "(() => { const c = document.querySelector('.plot .points'); const d = c.getContext('2d')"
-        ".getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        "(() => { const c = document.querySelector('.plot .points'); const copy = c.cloneNode();"
+        " const on = copy.getContext('2d', {willReadFrequently: true}); on.drawImage(c, 0, 0);"
+        " const d = on.getImageData(0, 0, c.width, c.height).data; let n = 0;"
         " for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
     )
     tab.page.wait_for_function(f"() => {script} > 0")

@@ -106,6 +106,28 @@ def test_hostile_names_stay_text(opened: Callable[..., Any], hostile: Path) -> N
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_what_the_dataset_says_of_images_can_be_asked_for(opened: Callable[..., Any], hostile: Path) -> None:
+    page = page_of(hostile)
+    facts = [
+        {"iso": str(100 * place), "Camera make": f"N{place % 2}", "split": "mine"} for place in range(12)
+    ]
+    facts[3] = {"iso": "", "Camera make": None}
+    tab = opened(replace(page, data={**page.data, "images": {**page.data["images"], "metadata": facts}}))
+    asked = {
+        "iso>=200": 9,
+        "iso<1e3 iso>=200": 7,
+        '"camera make"=n1 iso>100': 4,
+        '"camera make"!=n1': 7,
+        "iso=none": 1,
+        "metadata.split=mine": 11,
+        "iso>fast": 12,
+    }
+    for written, count in asked.items():
+        tab.get_by_label("Path or class").fill(written)
+        tab.wait_for_function(f"() => document.querySelectorAll('.gallery li').length === {count}")
+    assert "iso is a number, fast is none" in tab.locator("#images .wrong").inner_text()
+
+
 # ------------------------------------------------------------------------------------- few or nothing
 
 
@@ -197,22 +219,65 @@ def large_page(classes: int, cells: int) -> Page:
         "fill": {"name": "mean", "colour": [0, 0, 0]}, "names": [row.name for row in rows],
         "synsets": [row.synset for row in rows], "classes": table, "accuracy": None, "definitions": {},
         "findings": [], "others": [], "map": cell_map, "charts": {}, "cells": nothing,
-        "images": {name: [] for name in (*columns, "labels", "predicted", "mask")},
+        "images": {name: [] for name in (*columns, "labels", "predicted", "p", "mask")},
         "near": {"images": 0, "k": 5, "cell": "", "cosine": ""},
     }  # fmt: skip
     return Page("large: what the classifier looked at", (), None, (), data=data)
+
+
+COLOURS = """() => {
+  const canvas = document.querySelector('.plot .points'), copy = canvas.cloneNode();
+  const context = copy.getContext('2d', {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0);
+  return [...new Uint32Array(context.getImageData(0, 0, copy.width, copy.height).data.buffer)];
+}"""
+"""Every pixel of the map's points, 0xAABBGGRR."""
+
+SOFTWARE = """
+const tell = WebGL2RenderingContext.prototype.getParameter;
+WebGL2RenderingContext.prototype.getParameter = function (name) {
+  const told = tell.call(this, name);
+  return typeof told === 'string' ? 'a GPU' : told;
+};
+"""
+"""Lets software stand in for a GPU, of which there is none where this is tested."""
+
+
+def test_a_gpu_draws_the_same_map(browser: Any, tmp_path: Path) -> None:
+    write_page(tmp_path / "large.html", large_page(30, 40_000))
+    pictures = []
+    for script in ("", SOFTWARE):
+        context = browser.new_context(offline=True)
+        context.add_init_script(script)
+        tab = context.new_page()
+        errors: list[str] = []
+        tab.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+        tab.goto((tmp_path / "large.html").as_uri() + "#map?only=class+3")
+        tab.wait_for_selector("html[data-ready]")
+        tab.wait_for_function(f"() => ({COLOURS})().filter(each => each).length > 10000")
+        if script and not tab.evaluate("Boolean(document.querySelector('.points').getContext('webgl2'))"):
+            pytest.skip("this browser has no WebGL 2")
+        pictures.append(np.array(tab.evaluate(COLOURS)))
+        tab.get_by_role("button", name="Zoom in").click(click_count=3)
+        tab.wait_for_timeout(200)
+        pictures.append(np.array(tab.evaluate(COLOURS)))
+        assert errors == []
+        context.close()
+    for pixels, by_gpu in (pictures[0::2], pictures[1::2]):
+        colours = set(pixels.tolist())
+        assert len(colours) == 3  # nothing, what is faint, and the class that was asked for
+        assert set(by_gpu.tolist()) == colours
+        for colour in colours:
+            counts = [(each == colour).sum() for each in (pixels, by_gpu)]
+            assert counts[1] == pytest.approx(counts[0], rel=0.02)
+        assert (pixels == by_gpu).mean() > 0.9  # edges are rounded otherwise
 
 
 def test_1000_classes_and_100000_cells_are_there_at_once(opened: Callable[..., Any]) -> None:
     began = time.perf_counter()
     tab = opened(large_page(1000, 100_000))
     assert tab.locator("tbody tr:not(.spacer)").count() < 60
-    drawn = "document.querySelector('.plot .points')"
-    pixels = (
-        f"(() => {{ const c = {drawn}; const d = c.getContext('2d').getImageData(0, 0, c.width, c.height)"
-        ".data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
-    )
-    tab.wait_for_function(f"() => {pixels} > 10000")
+    tab.wait_for_function(f"() => ({COLOURS})().filter(each => each).length > 10000")
     assert time.perf_counter() - began < 30  # some two seconds; a shared machine may be slow
     box = tab.locator(".vtable")
     box.evaluate("box => box.scrollTop = box.scrollHeight")

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cause_reference import cause_of
 from conftest import run_audit
 
+from auditor.questions.causes.ask import causes
 from auditor.questions.match.ask import match
 from auditor.questions.metrics.ask import image_rows
 from auditor.questions.similar.ask import similar
@@ -206,6 +208,24 @@ def test_logits_of_the_evaluation_class_agree(real: Path, index: Index) -> None:
     )
     for path, logit in zip(found["path"], np.asarray(found["z"]), strict=True):
         assert logit == pytest.approx(wanted[path], abs=1e-3)
+
+
+def test_every_cause_follows_from_the_stored_cells(index: Index) -> None:
+    names = (
+        "SELECT top1, top5_p[1] AS p, foreground, present FROM cells "
+        "WHERE variant = 0 AND image = ? ORDER BY cell"
+    )
+    images = index.query("SELECT id, path, label, top5_original[1] AS top FROM images WHERE usable")
+    truth = {}
+    for image, path, label, top in zip(*(column.tolist() for column in images.values()), strict=True):
+        if label is not None and label != top:
+            cells = index.query(names, [image])
+            own = [label in present for present in cells["present"]]
+            top1, p, foreground = (cells[name].tolist() for name in ("top1", "p", "foreground"))
+            truth[path] = cause_of(label, top, top1, p, foreground, own)
+    answer = causes(index)
+    assert {each.path: each.cause for each in answer.images} == truth
+    assert set(truth.values()) == {"label_suspect", "background", "diluted", "absent"}
 
 
 def test_coco_with_a_probe(

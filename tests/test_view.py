@@ -21,11 +21,15 @@ import pytest
 
 from auditor.page.compose import compose_answers
 from auditor.page.live import Live
-from auditor.page.serve import Server
 from auditor.questions.similar.ask import similar
 from auditor.report.page_parts import Wish
 from auditor.store import Index, save_map
 from auditor.terminal.progress import Bar
+
+pytest.importorskip("starlette", reason="audit view needs the extra auditor[view]")
+pytest.importorskip("uvicorn", reason="audit view needs the extra auditor[view]")
+
+from auditor.page.serve import Server
 
 NAME = "scenes-symbols"
 PATH = "images/000003.png"
@@ -44,18 +48,18 @@ def index(demo_folder: Path) -> Iterator[Index]:
 def server(index: Index) -> Iterator[Server]:
     with Bar(quiet=True) as bar:
         running = Server(Live(index), 0, bar)
-    thread = Thread(target=running.serve_forever, daemon=True)
+    thread = Thread(target=running.run, daemon=True)
     thread.start()
     yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    running.stop()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def ask(server: Server, target: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
     """Status, body and headers of a request, which has the headers of the page's own unless given others."""
-    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
-    given = {"Host": f"127.0.0.1:{server.server_address[1]}", "X-Audit-Token": server.token}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    given = {"Host": f"127.0.0.1:{server.port}", "X-Audit-Token": server.token}
     connection.putrequest(method, target, skip_host=True)
     for name, value in {**given, **{key.replace("_", "-"): value for key, value in headers.items()}}.items():
         connection.putheader(name, value)
@@ -157,8 +161,11 @@ def test_nothing_can_be_written(server: Server, method: str) -> None:
 
 
 def test_it_listens_on_this_machine_alone(server: Server) -> None:
-    assert server.server_address[0] == "127.0.0.1"
-    with socket.create_connection(server.server_address[:2], timeout=20) as raw:
+    others = {each[4][0] for each in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for host in others - {"127.0.0.1"}:
+        with pytest.raises(ConnectionRefusedError), socket.create_connection((host, server.port), timeout=20):
+            pass
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
         raw.sendall(b"\x00\xff nonsense\r\n\r\n")
         assert b"200" not in raw.recv(1000).split(b"\r\n")[0]
     assert ask(server, "/api/cells/0")[0] == 200  # and goes on
@@ -183,6 +190,22 @@ def test_the_command_serves_until_it_is_stopped(demo: Path) -> None:
             assert b"<h1" in answer.read()
         running.send_signal(signal.SIGINT)
         assert running.wait(20) == 130  # as any command that is interrupted
+
+
+def test_without_the_extra_the_fix_is_said(demo: Path) -> None:
+    script = "import sys; sys.modules['uvicorn'] = None; from auditor.cli import main; main()"
+    ended = subprocess.run([sys.executable, "-c", script, "view"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "audit view needs uvicorn, installed with: pip install 'auditor[view]'" in ended.stderr
+
+
+@pytest.mark.parametrize("target", ["/", "/api/cells/0", "/nothing"])
+def test_every_answer_has_the_headers(server: Server, target: str) -> None:
+    headers = ask(server, target)[2]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["Cache-Control"] == "no-store"
+    assert "Server" not in headers
 
 
 def test_the_gallery_and_the_viewer_run_over_all_images(server: Server, index: Index, browser: Any) -> None:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from auditor import __version__
-from auditor.cli import housekeeping, indexing, listing, report, synthetic, view
+from auditor.cli import housekeeping, indexing, listing, merging, report, synthetic, view
 from auditor.questions import PANELS, QUESTIONS, Question, all_questions
 from auditor.terminal.endings import DEBUG
 from auditor.terminal.lines import say, warn
@@ -68,6 +68,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 _add(
     "Build an index",
     indexing.index,
+    merging.merge,
     listing.list_,
     listing.check,
     housekeeping.remove,

@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     from auditor.indexing.request import HeadChoice, Request
     from auditor.records import IndexSummary
 
-DataFolder = Annotated[Path, typer.Argument(help="Folder of images, read in place.", show_default=False)]
+DataFolder = Annotated[
+    Path, typer.Argument(help="Folder of images, tars or Parquet files, read in place.", show_default=False)
+]
 Triple = Annotated[
     str | None, typer.Option(metavar="R,G,B", help="One number or three; the backbone's own if not given.")
+]
+
+MaxBad = Annotated[
+    float,
+    typer.Option(min=0, max=1, metavar="SHARE", help="Of images that cannot be read; above it, exit 3."),
 ]
 
 
@@ -81,12 +88,13 @@ def index(
     precision: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="bfloat16: faster, tables within 0.2 points.")
     ] = "float32",
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Only part K of N, on any machine; audit merge joins the parts."),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read images.")] = 2,
-    max_bad: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="SHARE", help="Of images that cannot be read; above it, exit 3."),
-    ] = 0.01,
+    max_bad: MaxBad = 0.01,
     json: AsJson = False,
 ) -> None:
     """Index a folder of images: features and class scores of every cell. Run again to continue.
@@ -96,6 +104,7 @@ def index(
     from auditor.indexing.bad import check_bad
     from auditor.indexing.request import Request
     from auditor.indexing.start import build_index
+    from auditor.store.part import Part
 
     chosen = _head(head)
     request = Request(
@@ -104,31 +113,36 @@ def index(
         interpolation=interpolation, preprocess=preprocess, head=chosen,
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
         device=device, precision=precision, batch=batch, workers=workers, classes=classes,
+        part=Part.parse(shard) if shard else None,
     )  # fmt: skip
     path = INDEXES / name if name else None
     with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):
         summary = build_index(request, bar, path=path, folder=INDEXES)
     view = view_indexes((summary,))
-    notes = (*view.notes, *_arithmetic(summary), *_bad(summary))
-    show((summary,), as_json=json, view=replace(view, notes=notes))
+    show((summary,), as_json=json, view=replace(view, notes=(*view.notes, *tell_listed(summary))))
     check_bad(summary, max_bad)
 
 
 def _kept(request: Request, path: Path | None) -> str:
     """What of a stopped run is there for the next one."""
-    from auditor.indexing.request import default_name
+    from auditor.indexing.request import place_of
     from auditor.report.text import plural
     from auditor.store.shards import read_shard, shard_names, staged_names
 
     images = staged = 0
     with suppress(AuditError):
-        path = path or INDEXES / default_name(request)
+        path = place_of(request, path, INDEXES)
         images = sum(read_shard(path, shard).images for shard in shard_names(path))
         staged = len(staged_names(path))
     if not images and not staged:
         return "no image was finished yet; run the same command again"
     extracted = f" and {plural(staged, 'shard')} without scores" if staged else ""
     return f"{plural(images, 'image')}{extracted} are kept in {path}; run the same command to go on"
+
+
+def tell_listed(summary: IndexSummary) -> tuple[str, ...]:
+    """What became of the images of a complete index."""
+    return (*_arithmetic(summary), *_bad(summary))
 
 
 def _arithmetic(summary: IndexSummary) -> tuple[str, ...]:

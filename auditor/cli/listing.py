@@ -108,7 +108,7 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
 
     if not summaries:
         return View("Nothing to show.")
-    damaged = [each for each in summaries if each.problem]
+    notes = (f"{each.name} cannot be used: {each.problem}" for each in summaries if each.problem)
     columns = (
         *columns_of("Index|Dataset|Backbone|Weights|Head|Certificate", "Images|Cells|Size"),
         *columns_of("Changed", ""),
@@ -116,7 +116,7 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
     known = [each for each in summaries if each.backbone]
     rows = tuple(map(_summary, known))
     tables = (Table("Indexes", columns, rows, tuple(_remarks(known))),) if known else ()
-    return View("Indexes", tables, notes=tuple(f"{each.name} is damaged: {each.problem}" for each in damaged))
+    return View("Indexes", tables, notes=tuple(notes))
 
 
 def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _summary(summary: IndexSummary) -> tuple[Entry, ...]:
     from auditor.report.text import NO_DATA, size
 
     verdict = summary.certificate.verdict if summary.certificate else NO_DATA
-    state = "damaged" if summary.problem else "" if summary.is_complete else "unfinished"
+    state = "unusable" if summary.problem else "" if summary.is_complete else "unfinished"
     return (
         Entry(f"{summary.name} *" if summary.is_newest else summary.name, state),
         Entry(summary.dataset),

@@ -21,8 +21,13 @@ def report(
         list[str] | None,
         typer.Option("--patch", metavar="IMAGE:ROW,COL", help="Also its similar cells; repeatable."),
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Every image: a page beside its data, instead of one file."),
+    ] = None,
     max_mb: Annotated[
-        int, typer.Option("--max-mb", min=1, help="Megabytes of the page: images fill what room there is.")
+        int,
+        typer.Option("--max-mb", min=1, help="Megabytes of the one file: images fill what room there is."),
     ] = 25,
     live: Annotated[
         bool,
@@ -40,18 +45,24 @@ def report(
     Example: audit report --patch img.jpg:3,4
     """
     from auditor.page.compose import compose
+    from auditor.page.folder import PAGE, write_folder
     from auditor.report.about import describe
     from auditor.report.page import write_page
     from auditor.report.page_parts import Wish
 
+    if folder and out:
+        raise typer.BadParameter("--out names one file, --folder a folder: give one of them")
     wish = Wish(tuple(patch or ()))
     names = index or []
     with ExitStack() as stack:
         opened = stack.enter_context(open_index(names[0] if names else None))
         compared = [stack.enter_context(open_index(name)) for name in names[1:]]
-        path = out or REPORTS / f"{opened.name}.html"
+        path = folder / PAGE if folder else out or REPORTS / f"{opened.name}.html"
         with Bar("questions") as bar:
-            page = compose(opened, wish, is_live=live, bar=bar, megabytes=max_mb, others=compared)
-        write_page(path, page)
+            if folder:
+                write_folder(folder, opened, wish, is_live=live, bar=bar, others=compared)
+            else:
+                page = compose(opened, wish, is_live=live, bar=bar, megabytes=max_mb, others=compared)
+                write_page(path, page)
         say(describe(opened.summary()))
     say(f"report: {path}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.errors import AuditError
 from auditor.terminal.lines import say
 from auditor.terminal.options import IndexName, open_index
 from auditor.terminal.progress import Bar
@@ -20,11 +21,15 @@ def view(
     Example: audit view
     """
     from auditor.page.live import Live
-    from auditor.page.serve import Server
 
+    try:
+        from auditor.page.serve import Server
+    except ImportError as missing:
+        raise AuditError(
+            f"audit view needs {missing.name}, installed with: pip install 'auditor[view]'"
+        ) from missing
     with open_index(index) as opened:
         with Bar("questions") as bar:
             server = Server(Live(opened), port, bar)
         say(f"open {server.address}", at_once=True)
-        with server:
-            server.serve_forever()
+        server.run()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from auditor.data.containers import state_of
 from auditor.data.pixels import content_hash
 from auditor.errors import ImageError
 
@@ -40,11 +41,12 @@ def changed(root: Path, rows: Iterable[IndexedFile]) -> Changes:
     new, gone = [], []
     for row in rows:
         try:
-            status = (root / row.path).stat()
+            state = state_of(root / row.path)
         except (OSError, ValueError):
             gone.append(row.id)
             continue
-        is_same = (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
+        size = row.size if state.size is None else state.size
+        is_same = (size, state.mtime_ns) == (row.size, row.mtime_ns)
         if not is_same and _hash(root / row.path) != row.hash:
             new.append(row.id)
     return Changes(tuple(new), tuple(gone))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from auditor.data.notes import Notes
@@ -19,12 +19,13 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 SPLITS = frozenset(("train", "val", "valid", "validation", "test"))
+CONTAINERS = (".tar", ".parquet")
 MIRRORED = 4  # parent folders compared when several files share one stem
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The regular files below a folder, as sorted posix paths relative to it."""
+    """The regular files below a folder, as sorted posix paths relative to it; of a file the empty path."""
 
     root: Path
     images: tuple[str, ...]
@@ -32,7 +33,12 @@ class Files:
 
     def ending(self, *suffixes: str) -> list[str]:
         """The files that are no images and end with one of these suffixes, whatever their case."""
-        return [path for path in self.others if suffix(path) in suffixes]
+        return [path for path in self.others if suffix(path or self.root.name) in suffixes]
+
+    def without(self, *suffixes: str) -> Files:
+        """The same, but for the files that end so."""
+        read = set(self.ending(*suffixes))
+        return replace(self, others=tuple(path for path in self.others if path not in read))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Source:
 def list_source(root: Path, annotations: Path | None, notes: Notes) -> Source:
     """List the images and the annotations, which may be one file or a folder; DatasetError if absent."""
     check_places(root, annotations)
-    files = list_files(root, notes)
+    files = Files(root, (), ("",)) if root.is_file() else list_files(root, notes)
     if annotations is None:
         return Source(files)
     if annotations.is_dir():
@@ -69,7 +75,7 @@ def list_source(root: Path, annotations: Path | None, notes: Notes) -> Source:
 
 def check_places(root: Path, annotations: Path | None) -> None:
     """DatasetError where the images' folder or their annotations are not there."""
-    if not root.is_dir():
+    if not root.is_dir() and not (root.is_file() and suffix(root.name) in CONTAINERS):
         raise DatasetError(f"{root} is not a folder; name the folder that holds the images")
     if annotations is not None and not annotations.is_dir() and not annotations.is_file():
         raise DatasetError(f"annotations {annotations} do not exist; name a file or a folder that does")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from auditor.data.containers import find_container, read_contained
 from auditor.errors import DatasetError, ImageError
 from auditor.grids import Geometry
 from auditor.records import Preprocess
@@ -112,8 +113,10 @@ def content_hash(path: Path) -> str:
 
 
 def read_content(path: Path) -> Content:
-    """A regular file of at most 1 GiB, else ImageError."""
+    """A regular file of at most 1 GiB, or what lies in a tar or Parquet file; else ImageError."""
     try:
+        if (place := find_container(path)) is not None:
+            return Content(path, *read_contained(*place, MAX_BYTES))
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a fifo would hang for ever
             raise ImageError("unreadable", f"{path} is no regular file")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor.data.files import Source, list_source
-from auditor.data.formats import coco, folder, imagenet, masks, table, voc, yolo
+from auditor.data.files import CONTAINERS, Source, list_source
+from auditor.data.formats import coco, folder, imagenet, masks, parquet, table, voc, webdataset, yolo
 from auditor.data.notes import Notes, printable
 from auditor.errors import DatasetError
 from auditor.records import Dataset, Sample
@@ -24,6 +24,8 @@ class Reader(NamedTuple):
 
 # The first that matches reads, so what is more specific stands first and a plain folder last.
 READERS = (
+    Reader(webdataset.matches, webdataset.read),
+    Reader(parquet.matches, parquet.read),
     Reader(table.matches, table.read),
     Reader(coco.matches, coco.read),
     Reader(masks.matches, masks.read),
@@ -50,7 +52,7 @@ def read_dataset(
     """
     notes = Notes()
     source = list_source(root, annotations, notes)
-    if not source.files.images:
+    if not source.files.images and not source.files.ending(*CONTAINERS):
         raise DatasetError(f"{root} holds no images; name a folder with some in it or below it")
     dataset = _recognise(source).read(source, notes)
     if not dataset.samples:

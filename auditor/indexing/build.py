@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from auditor.data.containers import is_there
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
@@ -24,6 +25,7 @@ from auditor.models.heads import Head, certify
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.records.watch import Watch
+from auditor.store.go_on import unfinished
 from auditor.store.listing import summary_of
 from auditor.store.manifest import is_index
 from auditor.store.placement import Placed
@@ -32,7 +34,6 @@ from auditor.store.writer import IndexWriter
 
 SHARD_BYTES = 64 << 20  # of features: what a killed run loses at most
 CERTIFIED = 8  # images of the dataset that the certificate is measured on
-
 
 Batch = Mapping[int, Loaded]
 """Images that are ok, by their row in the shard."""
@@ -87,6 +88,7 @@ def _open_writer(
     try:
         check_same(writer.manifest, manifest, path)
         options = dict(writer.manifest.options) | widen(writer.manifest.options, manifest.options)
+        options["part"] = manifest.options["part"]
         if options != writer.manifest.options:
             writer.update(options=options)
     except BaseException:
@@ -126,15 +128,18 @@ class Build:
         head = find_head(self.writer, self.backbone, self.plan, self.request.template)
         if head is None and self.plan.head == "probe":
             self._stage(todo)
-            head = train_head(
-                self.writer, self.backbone, self.plan, self.dataset, self.request.seed, self.watch
-            )
+            if self.request.part:
+                return self._tell_part()
+            seed = self.request.seed
+            head = train_head(self.writer, self.backbone, self.plan, self.dataset, seed, self.watch)
         if self.writer.manifest.certificate is None:
             self.writer.update(certificate=self._certify(head))
         self.watch.start("images", left)
         loaded = self._load(chain.from_iterable(task.samples for task in todo))
         for task in todo:
             self._add_shard(task, islice(loaded, len(task.samples)), head)
+        if self.request.part:
+            return self._tell_part()
         self.watch.start("building the database and the search index", 1)
         self.writer.finish()
         self.watch.advance(1)
@@ -143,6 +148,8 @@ class Build:
 
     def _place(self) -> None:
         """Plan what is new or has changed and set aside what is gone, before any image is looked at."""
+        if self.request.part and self.writer.placement.shards:
+            return self._tell_planned()
         self.watch.start("comparing the dataset with the index", 1)
         now = compare(self.writer.path, self.dataset.root)
         listed = {sample.path for sample in self.dataset.samples}
@@ -167,6 +174,21 @@ class Build:
             named = f"{len(paths)} images, such as {paths[0]}, {plural}"
             self.watch.say(sentence.format(named))
 
+    def _tell_planned(self) -> None:
+        """A part keeps to the plan that it began with, or its ids would be those of other images."""
+        listed = {sample.path for sample in self.dataset.samples}
+        if differing := sorted(listed ^ set(self._active_paths())):
+            self.watch.say(
+                f"the dataset is not as it was planned ({len(differing)} images, such as {differing[0]}); "
+                "this part goes on as planned, and audit index takes up what is new or gone after the merge"
+            )
+
+    def _tell_part(self) -> None:
+        shards = self.writer.manifest.own(planned := self.writer.placement.shards)
+        images = sum(len(shard.paths) for shard in shards)
+        self.watch.say(f"{images} images in {len(shards)} of {len(planned)} shards are done")
+        self.watch.say(unfinished(self.writer.path, self.writer.manifest))
+
     def _active_paths(self) -> Iterator[str]:
         """Paths of the images that were given an id and are not set aside."""
         removed = self.writer.placement.removed
@@ -186,7 +208,7 @@ class Build:
     def _require_listed(self, unlisted: Sequence[str]) -> None:
         """An image that --limit or --sample leaves out would be indexed without its labels."""
         request, root = self.request, self.dataset.root
-        if (request.limit or request.sample) and any((root / path).exists() for path in unlisted):
+        if (request.limit or request.sample) and any(is_there(root / path) for path in unlisted):
             raise IndexMismatch(
                 f"{self.writer.path} was planned with images that --limit or --sample leaves out now, such "
                 f"as {unlisted[0]}; go on with: {self.writer.command}"

@@ -49,7 +49,7 @@ def compare(index: Path, root: Path) -> Differences:
 def dataset_differences(index: Path) -> Differences | None:
     """The same for a finished index and the folder that it names; None where that folder is not here."""
     root = Path(read_manifest(index).dataset.root)
-    return compare(index, root) if root.is_dir() else None
+    return compare(index, root) if root.exists() else None
 
 
 def _files(index: Path) -> Iterator[IndexedFile]:

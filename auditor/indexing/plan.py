@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +19,10 @@ from auditor.indexing.request import HeadChoice, Request
 from auditor.models.backbone import Backbone
 from auditor.models.imagenet import class_names, real_labels, synset_ids
 from auditor.records import VARIANTS, ClassName, Dataset
-from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
+from auditor.store.manifest import HOW_MANY, BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
+from auditor.store.same import differences
 
 FOLDS = 5
-HOW_MANY = ("limit", "sample")  # options that an index may be continued without
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             "head_file": plan.given.sha256 if plan.given else None,
             "limit": request.limit,
             "sample": request.sample,
+            "part": str(request.part) if request.part else None,
         },
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -195,29 +196,13 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
 
 def check_same(old: Manifest, new: Manifest, path: Path) -> None:
     """Raise IndexMismatch, naming the first difference, if continuing would mix two kinds of content."""
-    pairs = [
-        ("dataset", old.dataset.root, new.dataset.root),
-        ("backbone", old.backbone.model, new.backbone.model),
-        ("weights", old.backbone.weights_sha256, new.backbone.weights_sha256),
-        ("model arguments", old.backbone.model_args, new.backbone.model_args),
-        ("head", old.head.name, new.head.name),
-        ("classes", [c.name for c in old.classes], [c.name for c in new.classes]),
-    ]
-    pairs += [
-        (name, getattr(old, name), getattr(new, name))
-        for name in ("preprocess", "grid", "dim", "variants", "fill")
-    ]
-    pairs += [
-        (name.replace("_", " "), old.options.get(name), value)
-        for name, value in new.options.items()
-        if name not in HOW_MANY
-    ]
-    for name, before, now in pairs:
-        if before != now:
-            raise IndexMismatch(
-                f"{path} was made with {name} {_short(before)}, not {_short(now)}; choose another --name, or "
-                "remove the folder to build it anew"
-            )
+    for name, before, now in differences(old, new):
+        raise IndexMismatch(
+            f"{path} was made with {name} {before}, not {now}; choose another --name, or remove the folder "
+            "to build it anew"
+        )
+    if old.part and old.part != new.part:
+        raise IndexMismatch(f"{path} is part {old.part} of an index; go on with --shard {old.part}")
 
 
 def widen(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int | None]:
@@ -231,13 +216,6 @@ def widen(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int | Non
 def _absolute(name: str | None) -> str | None:
     """The full path of a file; None for a name that is none."""
     return str(Path(name).resolve()) if name and Path(name).is_file() else None
-
-
-def _short(value: Any) -> str:
-    if hasattr(value, "__dataclass_fields__"):
-        value = {f.name: getattr(value, f.name) for f in fields(value)}
-    text = str(value)
-    return text if len(text) <= 90 else text[:87] + "..."
 
 
 def _versions() -> dict[str, str]:

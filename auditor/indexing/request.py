@@ -11,6 +11,7 @@ from auditor.data.synth import is_synthetic
 from auditor.errors import BackboneError
 from auditor.models.catalog import CATALOG
 from auditor.records import Fill, Interpolation, Readout
+from auditor.store.part import Part
 
 HeadChoice = Literal["auto", "own", "text", "probe", "none"]
 HEADS: tuple[HeadChoice, ...] = get_args(HeadChoice)
@@ -53,6 +54,7 @@ class Request:
     batch: int = 32
     workers: int = 2
     classes: Path | None = None
+    part: Part | None = None
 
 
 def choose_backbone(request: Request) -> str:
@@ -75,6 +77,12 @@ def _suggest(root: Path) -> tuple[str, ...]:
         "The sizes are those of the download; `audit models` lists more, and timm/NAME, "
         "open_clip/NAME:TAG or a file by audit train work too.",
     )
+
+
+def place_of(request: Request, path: Path | None, folder: Path) -> Path:
+    """Where the index lies: at `path`, or below `folder` as DATASET-BACKBONE; a part beside the others."""
+    path = path or folder / default_name(request)
+    return path.with_name(path.name + request.part.suffix) if request.part else path
 
 
 def default_name(request: Request) -> str:

@@ -9,7 +9,7 @@ from auditor.data.files import check_places
 from auditor.data.read import read_dataset
 from auditor.errors import BackboneError
 from auditor.indexing.bad import tell_bad
-from auditor.indexing.request import Request, choose_backbone, default_name
+from auditor.indexing.request import Request, choose_backbone, place_of
 from auditor.models.catalog import read_header, require_source, resolve
 from auditor.models.hub import refuse_early
 from auditor.models.names import check_name
@@ -33,11 +33,12 @@ def build_index(
     )
     watch.advance(1)
     name = choose_backbone(request)
-    path = path or folder / default_name(request)
+    path = place_of(request, path, folder)
     watch.start(f"loading {name}", 1)
     from auditor.indexing.build import build
 
-    return tell_bad(path, build(path, request, dataset, watch))
+    summary = build(path, request, dataset, watch)
+    return tell_bad(path, summary) if summary.is_complete else summary
 
 
 def check_request(request: Request) -> None:

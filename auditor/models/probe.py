@@ -207,12 +207,13 @@ def _fit(
     folds = seen.shape[1]
     weight = nn.Parameter(torch.zeros(folds, classes, features.shape[1]))
     bias = nn.Parameter(torch.zeros(folds, classes))
-    optimizer = torch.optim.Adam([weight, bias], lr=_RATE)
+    optimizer = torch.optim.Adam([weight, bias], lr=_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * _batches(len(features)))
     for rows, targets in _draw_batches(labels, epochs, generator, watch):
         optimizer.zero_grad()
         dropped = _drop(features[rows], generator)
-        loss = _loss(torch.einsum("nc,fkc->nfk", dropped, weight) + bias, targets, seen[rows])
+        scores = F.linear(dropped, weight.flatten(0, 1), bias.flatten()).view(-1, *bias.shape)
+        loss = _loss(scores, targets, seen[rows])
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
@@ -277,5 +278,6 @@ def _drop(features: Tensor, generator: torch.Generator) -> Tensor:
 
 def _loss(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
     """Cross-entropy of scores (n, F, K): each head's mean over the images that it may see, summed."""
-    losses = F.cross_entropy(scores.transpose(1, 2), targets[:, None].expand(seen.shape), reduction="none")
+    each = targets[:, None].expand(seen.shape)
+    losses = F.cross_entropy(scores.flatten(0, 1), each.flatten(), reduction="none").view(seen.shape)
     return ((losses * seen).sum(0) / seen.sum(0).clamp_min(1)).sum()

@@ -11,15 +11,19 @@ from auditor.errors import AuditError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
 from auditor.page.compare.ask import compare
+from auditor.page.compare.paper import find_row
+from auditor.page.compare.record import PaperRow
 from auditor.page.data import page_data
 from auditor.page.facts import banners, facts, nothing, remarks, tiles, warnings
-from auditor.page.images import rank_images
-from auditor.page.pictures import carry, warn_of_changes
+from auditor.page.images import MOST as MOST_IMAGES
+from auditor.page.images import Listed, rank_images
+from auditor.page.pictures import Carried, carried_data, carry, warn_of_changes
 from auditor.questions import Question, all_questions
 from auditor.questions.context.ask import find_subject
 from auditor.questions.findings.draw import describe, draw_finding
 from auditor.questions.findings.record import Findings
 from auditor.questions.metrics.ask import metrics
+from auditor.questions.metrics.record import Metrics
 from auditor.report.page import weigh_page
 from auditor.report.page_parts import Answer, Figure, Page, Section, Verdict, Wish
 from auditor.report.views import pictures_of
@@ -38,16 +42,25 @@ def compose(
     index: Index, wish: Wish, *, is_live: bool, bar: Bar, megabytes: int = MOST, others: Sequence[Index] = ()
 ) -> Page:
     """Everything that the index can answer, and pictures in the room that is left of so many `megabytes`."""
-    page = compose_answers(index, wish, is_live=is_live, bar=bar, others=others)
-    return _with_pictures(
-        index, replace(page, command=_command(index, wish, is_live, megabytes, others)), megabytes, bar
-    )
+    size = ("--max-mb", str(megabytes)) if megabytes != MOST else ()
+    page = compose_answers(index, wish, is_live=is_live, bar=bar, others=others, words=size)
+    return _with_pictures(index, page, megabytes, bar)
 
 
 def compose_answers(
-    index: Index, wish: Wish, *, is_live: bool, bar: Bar, others: Sequence[Index] = ()
+    index: Index,
+    wish: Wish,
+    *,
+    is_live: bool,
+    bar: Bar,
+    others: Sequence[Index] = (),
+    words: Sequence[str] | None = None,
 ) -> Page:
-    """The page but for its images; what cannot be answered becomes a note. `others` are compared with it."""
+    """The page but for its images; what cannot be answered becomes a note. `others` are compared with it.
+
+    `words` are those of `audit report` that the page cannot know; None where no command writes it.
+    """
+    command = "" if words is None else _command(index, wish, is_live, others, words)
     has_head = index.manifest.head.name != "none"
     if is_live and has_head:
         wish = replace(wish, subject=find_subject(index))
@@ -72,6 +85,7 @@ def compose_answers(
         sections=tuple(section for section in sections if not isinstance(section.record, Findings)),
         notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
+        command=command,
         banners=(*banners(index), *warnings(sections)),
         verdicts=verdicts,
         nothing=nothing(sections),
@@ -88,6 +102,9 @@ def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterato
     indexes = (index, *others)
     together = tuple(metrics(each, beside=indexes) for each in indexes)
     yield Section(together, write_command(index, "metrics", *words), question="compare")
+    beside = tuple(_beside_the_paper((index, *others), together))
+    if beside:
+        yield Section(beside, question="compare")
     for other in others:
         try:
             yield Section(compare(index, other), question="compare")
@@ -95,16 +112,35 @@ def _compare(index: Index, others: Sequence[Index], notes: list[str]) -> Iterato
             notes.append(f"Comparison left out: {reason}")
 
 
+def _beside_the_paper(indexes: Sequence[Index], measured: Sequence[Metrics]) -> Iterator[PaperRow]:
+    for index, ours in zip(indexes, measured, strict=True):
+        found = find_row(index)
+        if found is not None:
+            table, row = found
+            yield PaperRow(ours, table.name, table.images, dict(zip(table.columns, row, strict=True)))
+
+
 def _with_pictures(index: Index, page: Page, megabytes: int, bar: Bar) -> Page:
     """The page with as many images as its size allows, those of the findings first."""
-    ranked = rank_images(index, _paths(cell for each in page.verdicts for cell in each.finding.cells))
+    ranked = ranked_images(index, page)
     bare = weigh_page(page)
-    carried = carry(index, ranked, megabytes * MEGABYTE - bare, bar)
-    note = carried.tell(len(ranked), megabytes, bare / MEGABYTE)
+    pictures: list[bytes] = []
+    carried = carry(index, ranked[:MOST_IMAGES], bar, pictures.append, megabytes * MEGABYTE - bare)
+    told = tell_carried(index, page, carried, carried.tell(len(ranked), megabytes, bare / MEGABYTE))
+    data = {**told.data, **carried_data(index, carried.ids)}
+    return replace(told, data=data, pictures=tuple(pictures))
+
+
+def ranked_images(index: Index, page: Page) -> list[Listed]:
+    """The images in the order in which a page takes them, those of its findings first."""
+    return rank_images(index, _paths(cell for each in page.verdicts for cell in each.finding.cells))
+
+
+def tell_carried(index: Index, page: Page, carried: Carried, note: str) -> Page:
+    """The page with what is to say of its images."""
     return replace(
         page,
-        data={**page.data, **carried.data, "carried": note},
-        pictures=carried.pictures,
+        data={**page.data, "carried": note},
         notes=(note, *page.notes) if note else page.notes,
         banners=(*page.banners, *warn_of_changes(index, carried.changed)),
     )
@@ -187,8 +223,7 @@ def name_of(index: Index) -> str:
     return index.name if is_here else str(index.path)
 
 
-def _command(index: Index, wish: Wish, is_live: bool, megabytes: int, others: Sequence[Index]) -> str:
+def _command(index: Index, wish: Wish, is_live: bool, others: Sequence[Index], words: Sequence[str]) -> str:
     cells = [word for patch in wish.patches for word in ("--patch", patch)]
-    size = ("--max-mb", str(megabytes)) if megabytes != MOST else ()
     against = [word for other in others for word in ("--index", name_of(other))]
-    return write_command(index, "report", *against, *cells, *size, *(["--live"] if is_live else []))
+    return write_command(index, "report", *against, *cells, *words, *(["--live"] if is_live else []))

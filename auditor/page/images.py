@@ -37,7 +37,8 @@ WITH wanted AS (
 FACTS = (
     WANTED
     + """
-SELECT path, label, labels, top5_original[1] AS predicted, true_name, split, metadata, foreground
+SELECT path, label, labels, top5_original[1] AS predicted, round(top5_original_p[1]::DOUBLE, 4) AS p,
+  true_name, split, metadata, foreground
 FROM images JOIN wanted USING (id) ORDER BY place
 """
 )

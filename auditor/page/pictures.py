@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.page.images import MOST, SCALE, Listed, cell_arrays, encode_crop, image_facts, pack, weigh
 from auditor.report.text import plural
@@ -22,13 +23,9 @@ NOWHERE = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """Pictures of the first images that fit, what the script is told of them, how many are gone.
+    """Which images are carried, how many are gone, and whose files are no longer those that were indexed."""
 
-    `changed` are those whose files are no longer the ones that were indexed.
-    """
-
-    pictures: tuple[bytes, ...]
-    data: Mapping[str, Any]
+    ids: tuple[int, ...]
     gone: int
     changed: tuple[str, ...]
 
@@ -39,7 +36,7 @@ class Carried:
         """
         if not images:
             return ""
-        count = len(self.pictures)
+        count = len(self.ids)
         gone = f"; {plural(self.gone, 'image')} could not be read any more" if self.gone else ""
         if count + self.gone >= images:
             return f"This page carries all {plural(count, 'image')} that are there{gone}."
@@ -47,8 +44,8 @@ class Carried:
             why = f"without any it is already {bare:.1f} MB; more: --max-mb {ceil(2 * bare)}"
             return f"This page carries none of {plural(images, 'image')}: {why}."
         order = "those of the findings first, then one of every class in turn"
-        more = "" if count + self.gone >= MOST else f"; more: --max-mb {2 * megabytes}"
-        return f"This page carries {count:,} of {plural(images, 'image')}: {order}{gone}{more}."
+        more = "all of them: --folder DIR" if count + self.gone >= MOST else f"more: --max-mb {2 * megabytes}"
+        return f"This page carries {count:,} of {plural(images, 'image')}: {order}{gone}; {more}."
 
 
 def warn_of_changes(index: Index, changed: Sequence[str]) -> tuple[str, ...]:
@@ -63,16 +60,17 @@ def warn_of_changes(index: Index, changed: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def carry(index: Index, ranked: Sequence[Listed], room: float, bar: Bar) -> Carried:
-    """As many of the images, in their order, as fit into `room` bytes of HTML."""
-    bar.start("pictures", min(len(ranked), MOST))
+def carry(
+    index: Index, ranked: Sequence[Listed], bar: Bar, keep: Callable[[bytes], object], room: float = inf
+) -> Carried:
+    """Give `keep` the pictures of the images, in their order, as many as fit into `room` bytes of HTML."""
+    bar.start("pictures", len(ranked))
     each, compared = weigh(index), most_images(index)
     nearest = index.manifest.cells_per_image * NEAREST * 6 * 4 / 3  # bytes of an image's nearest cells
-    pictures: list[bytes] = []
     ids: list[int] = []
     changed: list[str] = []
     gone = 0
-    for image in ranked[:MOST]:
+    for image in ranked:
         read = encode_crop(index, image)
         bar.advance(1)
         if read is None:
@@ -82,24 +80,28 @@ def carry(index: Index, ranked: Sequence[Listed], room: float, bar: Bar) -> Carr
         room -= len(encoded) * 4 / 3 + each + (nearest if len(ids) < compared else 0)
         if room < 0:
             break
-        pictures.append(encoded)
+        keep(encoded)
         ids.append(image.id)
         changed += [] if is_same else [image.path]
-    return Carried(tuple(pictures), _data(index, ids), gone, tuple(changed))
+    return Carried(tuple(ids), gone, tuple(changed))
 
 
-def _data(index: Index, ids: Sequence[int]) -> dict[str, Any]:
-    images: dict[str, Any] = {"id": list(ids), **image_facts(index, ids)}
-    return {"images": images, "cells": cell_arrays(index, ids), "near": _nearest(index, ids)}
+def carried_data(index: Index, ids: Sequence[int]) -> dict[str, Any]:
+    """What the script is told of the images: facts, cells, nearest cells."""
+    near = nearest_cells_of(index, ids)
+    packed = {name: pack(near[name]) for name in ("cell", "cosine")}
+    return {
+        "images": {"id": list(ids), **image_facts(index, ids)},
+        "cells": cell_arrays(index, ids),
+        "near": {"images": len(near["cell"]), "k": NEAREST, **packed},
+    }
 
 
-def _nearest(index: Index, ids: Sequence[int]) -> dict[str, Any]:
-    """The nearest cells of the first images among them, as many as time allows."""
+def nearest_cells_of(index: Index, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """The nearest cells (n, H * W, NEAREST) of the first n images among them, as many as time allows."""
     count = min(len(ids), most_images(index))
     places, cosines = nearest_among(index, np.asarray(ids[:count], dtype=np.int64), NEAREST)
     return {
-        "images": count,
-        "k": NEAREST,
-        "cell": pack(np.where(places < 0, NOWHERE, places).astype(np.uint32)),
-        "cosine": pack(np.rint(np.clip(cosines, 0, 1) * SCALE).astype(np.uint16)),
+        "cell": np.where(places < 0, NOWHERE, places).astype(np.uint32),
+        "cosine": np.rint(np.clip(cosines, 0, 1) * SCALE).astype(np.uint16),
     }

@@ -64,11 +64,12 @@ def weigh_page(page: Page) -> int:
 
 
 def policy(page: Page) -> str:
-    """What the page may do: its own script, style and pictures, and where it is served ask its server."""
+    """What the page may do: its own script, style and pictures, and ask for its data where they lie."""
     connect = "connect-src 'self'; " if page.data.get("live") else ""
+    beside = " 'self'" if page.data.get("folder") else ""
     return (
-        f"default-src 'none'; script-src '{_hash(_file('bundle/page.js'))}'; "
-        f"style-src '{_hash(_file('style.css'))}'; img-src data: blob:; {connect}base-uri 'none'; "
+        f"default-src 'none'; script-src '{_hash(_file('bundle/page.js'))}'{beside}; "
+        f"style-src '{_hash(_file('style.css'))}'; img-src data: blob:{beside}; {connect}base-uri 'none'; "
         "form-action 'none'"
     )
 
@@ -86,7 +87,7 @@ def render_page(page: Page) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=Markup(policy(page)),
-        data=_embed(page.data),
+        data=None if page.data.get("folder") else _embed(page.data),
         pictures=_embed([b64encode(picture).decode() for picture in page.pictures]),
     )
 
@@ -130,6 +131,11 @@ def _embed(data: Any) -> Markup:
     """JSON in ASCII that cannot end the element it stands in; what is invisible in a name is written out."""
     text = json.dumps(_shown(data), separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def script_of(variable: str, data: Any) -> str:
+    """A script that gives a page beside its data some of them, in ASCII."""
+    return f"globalThis.{variable} = {_embed(data)};\n"
 
 
 def _shown(data: Any) -> Any:

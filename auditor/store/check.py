@@ -82,7 +82,7 @@ def _shard_lines(path: Path, manifest: Manifest, plan: Placement) -> Iterator[st
     except IndexDamaged as error:
         yield str(error)
         return
-    for placed in plan.shards:
+    for placed in manifest.own(plan.shards):
         held = f"images {placed.first} to {placed.first + len(placed.paths) - 1}, "
         held += f"{placed.paths[0]} to {placed.paths[-1]}"
         if placed.name not in committed:
@@ -103,6 +103,8 @@ def _head_problems(path: Path, manifest: Manifest) -> Iterator[str]:
 
 def _derived_problems(path: Path, manifest: Manifest, plan: Placement) -> Iterator[str]:
     """Files that are not what was written, or are what was written of other shards."""
+    if manifest.part:
+        return
     try:
         current = read_current(path)
         if current is None:

@@ -21,9 +21,24 @@ def index_command(path: Path, manifest: Manifest, head: str | None = None) -> st
     return shlex.join(["audit", "index", manifest.dataset.root, *_options(path, manifest, head)])
 
 
+def unfinished(path: Path, manifest: Manifest) -> str:
+    """Why an index without a database cannot be read yet, and what to do."""
+    if manifest.part:
+        stem = shlex.quote(str(path).removesuffix(manifest.part.suffix))
+        return (
+            f"{path} is part {manifest.part} of an index; when all parts are done, join them with: "
+            f"audit merge {stem}.*-of-{manifest.part.of}"
+        )
+    return f"{path} is unfinished; go on with: {index_command(path, manifest)}"
+
+
 def _options(path: Path, manifest: Manifest, head: str | None) -> Iterator[str]:
     backbone, preprocess, options = manifest.backbone, manifest.preprocess, manifest.options
-    yield from ("--backbone", backbone.name, "--name", index_word(path))
+    word = index_word(path)
+    if manifest.part:
+        yield from ("--shard", str(manifest.part))
+        word = word.removesuffix(manifest.part.suffix)
+    yield from ("--backbone", backbone.name, "--name", word)
     if manifest.dataset.annotations:
         yield from ("--annotations", manifest.dataset.annotations)
     if backbone.weights not in _BUILT_IN:

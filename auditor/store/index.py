@@ -20,7 +20,7 @@ from auditor.store.blocks import Rows, Verified
 from auditor.store.columns import quoted
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.generations import DATABASE, VECTORS, Generation, ShardRef, read_current
-from auditor.store.go_on import index_command
+from auditor.store.go_on import index_command, unfinished
 from auditor.store.kept import keep
 from auditor.store.manifest import Manifest, read_manifest, repair_sentence
 from auditor.store.places import DERIVED, SHARDS
@@ -54,7 +54,7 @@ class Index:
         manifest = read_manifest(path)
         generation = read_current(path)
         if generation is None:
-            raise IndexDamaged(f"{path} is unfinished; go on with: {index_command(path, manifest)}")
+            raise IndexDamaged(unfinished(path, manifest))
         verified, fix = Verified(path), repair_sentence(path)
         parts = (DERIVED, generation.name, DATABASE)
         database = verified.require(parts, generation.files[DATABASE], fix)

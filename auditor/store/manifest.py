@@ -6,14 +6,15 @@ Every shard keeps a copy of it, so that it can be made again from any one of the
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from auditor.errors import IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import digest, index_word
 from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess, Readout
+from auditor.store.part import Part, Planned
 from auditor.store.places import MANIFEST, SHARDS, inside
 from auditor.store.sealed import checksum, decode_as, read_content, write_sealed
 
@@ -22,6 +23,9 @@ FIRST_EDITION = 1
 
 HOW_MANY = ("limit", "sample")
 """Options that an index may be continued without."""
+
+NOT_CONTENT = (*HOW_MANY, "part")
+"""Options that say which images, not what becomes of one."""
 
 HeadName = Literal["own", "linear", "text", "probe", "none"]
 
@@ -80,7 +84,7 @@ class Manifest:
     """What an index is, whichever shards it has.
 
     `classes` are the head's (class ids are positions in it), `options` the settings that decide content and,
-    of those, `limit` and `sample` how much of the dataset was wanted.
+    of those, `limit` and `sample` how much of the dataset was wanted, `part` which shards are made here.
     """
 
     dataset: DatasetFacts
@@ -101,7 +105,7 @@ class Manifest:
     @property
     def identity(self) -> str:
         """A digest of all that decides what a shard of these images holds."""
-        options = {name: value for name, value in self.options.items() if name not in HOW_MANY}
+        options = {name: value for name, value in self.options.items() if name not in NOT_CONTENT}
         backbone, head = self.backbone, self.head
         content = {
             "backbone": [
@@ -123,6 +127,21 @@ class Manifest:
         """How the head scores the cells."""
         readout: Readout = self.options.get("readout", "pointwise")
         return readout
+
+    @property
+    def part(self) -> Part | None:
+        """Which part of an index this is; None for a whole one."""
+        text = self.options.get("part")
+        return Part.parse(text) if text else None
+
+    @property
+    def whole(self) -> Manifest:
+        """The index that this is a part of."""
+        return replace(self, options=dict(self.options) | {"part": None}) if self.part else self
+
+    def own(self, shards: Sequence[Planned]) -> tuple[Planned, ...]:
+        """Of all that was planned what is made here."""
+        return self.part.select(shards) if self.part else tuple(shards)
 
     @property
     def cells_per_image(self) -> int:

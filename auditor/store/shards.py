@@ -120,6 +120,15 @@ def changed_files(index: Path, shard: Shard, verified: Verified | None = None) -
             verified.note(parts, facts)
 
 
+def adopt(index: Path, other: Path, place: str, name: str) -> None:
+    """Take over a shard, or what is staged, of another index; files are shared where the disk can do that."""
+    files = (*sorted(FILES), SHARD) if place == SHARDS else (*ARRAYS, TABLES[0])
+    retire(index, inside(index, place, name))
+    with new_folder(index, index / place / name) as temporary:
+        for file in files:
+            _link(inside(other, place, name, file), temporary / file)
+
+
 def drop_shard(index: Path, name: str) -> None:
     """Take a damaged shard away: the plan knows which images it held, so they are indexed again."""
     retire(index, inside(index, SHARDS, name))
@@ -195,7 +204,7 @@ def _describe(folder: Path, manifest: Manifest, name: str, images: Columns, cell
 
 def describe_shard(folder: Path, manifest: Manifest, name: str, first: int, images: int) -> Shard:
     """Measure a shard's files and write its shard.json, and beside it the index's own manifest."""
-    write_manifest(folder, manifest)
+    write_manifest(folder, manifest.whole)
     facts = {file: FileFacts.of(folder / file, images if file in ARRAYS else 0) for file in sorted(FILES)}
     shard = Shard(name, first, images, manifest.identity, facts, dict(manifest.versions))
     write_sealed(folder / SHARD, shard)

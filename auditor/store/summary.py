@@ -19,7 +19,8 @@ def summarise(
     With the plan it also counts as unfinished where the generation lacks images of it.
     """
     planned = plan or Placement()
-    given_out, removed = planned.images, planned.removed
+    given_out = sum(len(placed.paths) for placed in manifest.own(planned.shards))
+    removed = planned.removed
     if generation is not None:
         given_out, removed = generation.images, frozenset(generation.removed)
     images, counts = given_out - len(removed), generation.counts if generation else None

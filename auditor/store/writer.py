@@ -146,9 +146,9 @@ class IndexWriter:
         return tuple(damaged)
 
     def missing(self) -> tuple[Placed, ...]:
-        """The planned shards that are still to be made."""
-        committed = set(shard_names(self.path))
-        return tuple(placed for placed in self.placement.shards if placed.name not in committed)
+        """The planned shards that are still to be made here."""
+        committed, planned = set(shard_names(self.path)), self.manifest.own(self.placement.shards)
+        return tuple(placed for placed in planned if placed.name not in committed)
 
     def problems(self, placed: Placed) -> Iterable[str]:
         """Why a committed shard is not what was planned and written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from auditor.questions.metrics.record import Metrics
@@ -99,3 +100,13 @@ class Comparison(Record):
     classes: tuple[ClassDifference, ...]
     images: tuple[ImageDifference, ...]
     grid: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow(Record):
+    """An index of one of the paper's networks, and the paper's numbers of it in percent, by metric."""
+
+    ours: Metrics
+    table: str
+    images: str
+    values: Mapping[str, float]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from auditor.page.compare.record import DIFFERENCE, ClassDifference, Comparison, Paired
+from collections.abc import Iterator, Sequence
+
+from auditor.page.compare.record import DIFFERENCE, ClassDifference, Comparison, Paired, PaperRow
 from auditor.questions.metrics.record import Metrics
 from auditor.report.metric import metrics_of
-from auditor.report.tables import Column, Entry, Table, chance_entry
+from auditor.report.tables import Column, Entry, Table, chance_entry, metric_entry
 from auditor.report.text import NO_DATA, chance, counts, percent, plural, points
 from auditor.report.views import Rows, View
 
@@ -28,7 +30,35 @@ def view_comparison(answer: Comparison) -> View:
     )
 
 
-VIEWS = {Comparison: view_comparison}
+def view_paper(answer: PaperRow | tuple[PaperRow, ...]) -> View:
+    """Each index above the paper's numbers of its network; what the two were measured on is said."""
+    rows = answer if isinstance(answer, tuple) else (answer,)
+    names = [name for name in metrics_of(Metrics) if any(name in row.values for row in rows)]
+    columns = (Column("", is_number=False), *(_paper_column(name, rows) for name in names))
+    lines = tuple(line for row in rows for line in _beside(row, names))
+    sources = "; ".join(dict.fromkeys(f"{row.images} ({row.table})" for row in rows))
+    lead = (
+        f"The paper measured the same networks on {sources}: on other images its numbers need not be yours."
+    )
+    return View(
+        "Beside the paper", (Table("Indexes and the paper's rows, in percent", columns, lines),), lead
+    )
+
+
+VIEWS = {Comparison: view_comparison, PaperRow: view_paper}
+
+
+def _paper_column(name: str, rows: Sequence[PaperRow]) -> Column:
+    metric = metrics_of(Metrics)[name]
+    tables = " and ".join(dict.fromkeys(row.table for row in rows if name in row.values))
+    return Column(metric.title, definition=f"{metric.definition}; the paper's numbers are of its {tables}")
+
+
+def _beside(row: PaperRow, names: Sequence[str]) -> Iterator[tuple[Entry, ...]]:
+    ours = (metric_entry(getattr(row.ours, name), metrics_of(Metrics)[name].unit) for name in names)
+    yield Entry(row.ours.index, row.ours.backbone), *ours
+    theirs = (Entry(f"{row.values[name]:.1f}" if name in row.values else NO_DATA) for name in names)
+    yield Entry("the paper", row.ours.backbone), *theirs
 
 
 def _notes(answer: Comparison) -> tuple[str, ...]:

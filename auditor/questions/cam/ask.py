@@ -31,16 +31,22 @@ Scores = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Scores of the cells (H, W, L) and of the image (L,) for L classes."""
 
 
-def cam(index: Index, image: str, labels: Sequence[int]) -> ClassMaps:
-    """The maps of some classes for an indexed image or an image file, in the index's own readout."""
+def cam(index: Index, image: str, labels: Sequence[int] = ()) -> ClassMaps:
+    """The maps of some classes for an indexed image or an image file, in the index's own readout.
+
+    Without `labels`, of the classes that an indexed image has and of the one that it is taken for.
+    """
     readout, certificate = index.manifest.readout, index.manifest.certificate
     try:
         identifier = index.image(image)
     except CellError:
         if not Path(image).is_file():
             raise
+        if not labels:
+            raise CellError(f"{image} is not indexed, so it has no class: name one with --class") from None
         path, scores = image, live_scores(index, image, labels, readout)
     else:
+        labels = labels or _classes_of(index, identifier)
         path, scores = index.path_of(identifier), _indexed_scores(index, identifier, labels, readout)
     cells, whole = scores
     maps = tuple(
@@ -81,11 +87,10 @@ def _as_floats(scores: Tensor) -> NDArray[np.float64]:
 
 
 def report(index: Index, wish: Wish) -> Iterator[Answer]:
-    """On a page: where an image scores for the classes that it has, and for the one that it is taken for."""
+    """On a page: the maps of one image."""
     require_scores(index)  # else the map would be asked of the model, which this page does not load
     for path in spread(index, 1):
-        labels = _classes_of(index, index.image(path))
-        yield Answer(cam(index, path, labels), (path, "--class", ",".join(map(str, labels))))
+        yield Answer(cam(index, path), (path,))
 
 
 def _classes_of(index: Index, image: int) -> list[int]:

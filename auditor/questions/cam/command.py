@@ -19,9 +19,15 @@ def cam(
     index: Index,
     image: Subject,
     class_: Annotated[
-        list[str],
-        typer.Option("--class", "-c", metavar="K[,K2...]", help="Classes by id, name or synset; repeatable."),
-    ],
+        list[str] | None,
+        typer.Option(
+            "--class",
+            "-c",
+            metavar="K[,K2...]",
+            help="Classes by id, name or synset; repeatable. The image's own and the predicted "
+            "one when not given.",
+        ),
+    ] = None,
 ) -> ClassMaps:
     """Draw where an image scores for some classes: class activation maps of any backbone (Figure 7).
 
@@ -30,4 +36,4 @@ def cam(
     from auditor.measure.images import find_classes
     from auditor.questions.cam import ask
 
-    return ask.cam(index, image, find_classes(index, class_))
+    return ask.cam(index, image, find_classes(index, class_ or ()))

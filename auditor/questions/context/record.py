@@ -126,7 +126,8 @@ class ContextTable(Record):
         above = sum(end is not None and end > 0 for end in least)
         unjudged = least.count(None)
         left_out = f"; {unjudged} with one image cannot be judged" if unjudged else ""
-        return f"{above} of {len(least)} classes are above zero at 95 %{left_out}"
+        are = "is" if above == 1 else "are"
+        return f"{above} of {len(least)} classes {are} above zero at 95 %{left_out}"
 
 
 @dataclass(frozen=True, slots=True)

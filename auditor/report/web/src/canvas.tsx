@@ -1,7 +1,7 @@
 // Canvases that draw themselves when they come into view.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { data, ensure, isLive, pictureOf } from "./data";
+import { data, ensure, isLazy, pictureOf } from "./data";
 import { drawCell, drawVariant, frameHits } from "./photo";
 
 function useDrawn(draw: (canvas: HTMLCanvasElement) => Promise<void>, inputs: unknown[]) {
@@ -36,9 +36,9 @@ export function Picture({ place }: { place: number }) {
 
 /** Whether the cells of an image are at hand; draws again once they are. */
 export function useCells(place: number): boolean {
-  const [ready, setReady] = useState(isLive ? -1 : place);
+  const [ready, setReady] = useState(isLazy ? -1 : place);
   useEffect(() => void ensure(place).then(() => setReady(place)), [place]);
-  return !isLive || ready === place;
+  return !isLazy || ready === place;
 }
 
 export function CellCrop({ place, cell, label }: { place: number; cell: number; label: string }) {

@@ -3,6 +3,8 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { data, type Columns } from "./data";
 import { chance, NO_DATA, points, save, share, toCsv, toJson, whole } from "./format";
+import { SearchBox } from "./box";
+import { parse, type Field as Asked, type Query } from "./search";
 import { change, useHash } from "./state";
 import { openClass } from "./panel";
 
@@ -66,6 +68,18 @@ function delta(row: number): number | null {
 
 const FIELDS = rows ? fields() : [];
 
+const SHORT: Record<string, string> = { images: "n", q_value: "q", least_excess: "least", bg_act_without_fg: "bg_act_wo_fg", rival_name: "rival" };
+const KINDS: Record<Field["kind"], Asked["kind"]> = { name: "text", text: "text", count: "number", rate: "share", points: "share", chance: "share" };
+
+/** The table's columns as its search box knows them, and the synset that stands below a name. */
+const ASKED: Asked[] = FIELDS.map(({ key, kind, title, value }): Asked => ({
+  name: SHORT[key] ?? key, kind: KINDS[kind], values: (row) => [value(row) ?? null],
+  about: key === "name" ? "the class" : key === "images" ? "its images" : title,
+}));
+if (data.synsets?.some(Boolean)) ASKED.push({ name: "synset", kind: "text", values: (row) => [synset(row)], about: "WordNet's number" });
+const synset = (row: number): string | null => data.synsets[rows!.label[row]];
+const says = (row: number): string => `${rows!.name[row]} ${synset(row) ?? ""}`;
+
 export function Interval({ low, high, value }: { low: number; high: number; value: number }) {
   return (
     <svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label={`95 % interval ${share(low, 0)} to ${share(high, 0)} %`}>
@@ -101,12 +115,10 @@ function Cell({ field, row }: { field: Field; row: number }) {
   );
 }
 
-function chosen(state: Record<string, string>): number[] {
-  const wanted = (state.q ?? "").toLowerCase();
+function chosen(state: Record<string, string>, query: Query): number[] {
   const [least, most] = [Number(state.n ?? 0), state.maxq ? Number(state.maxq) : Infinity];
   const fits = (row: number) =>
-    (!wanted || rows!.name[row].toLowerCase().includes(wanted) || (data.synsets[rows!.label[row]] ?? "").includes(wanted)) &&
-    rows!.images[row] >= least && (most === Infinity || (rows!.q_value?.[row] ?? 2) <= most);
+    query.fits(row) && rows!.images[row] >= least && (most === Infinity || (rows!.q_value?.[row] ?? 2) <= most);
   const field = FIELDS.find((each) => each.key === (state.sort ?? (data.classes ? "least_excess" : "top1")));
   const kept = rows!.label.map((_, row) => row).filter(fits);
   if (!field) return kept;
@@ -130,7 +142,8 @@ export function Classes() {
   const state = useHash();
   const [top, setTop] = useState(0);
   const box = useRef<HTMLDivElement>(null);
-  const shown = useMemo(() => chosen(state), [state.q, state.n, state.maxq, state.sort, state.dir]);
+  const query = useMemo(() => parse(state.q ?? "", ASKED, says), [state.q]);
+  const shown = useMemo(() => chosen(state, query), [state.q, state.n, state.maxq, state.sort, state.dir]);
   const first = Math.max(0, Math.floor(top / ROW) - SPARE);
   const last = Math.min(shown.length, first + Math.ceil(528 / ROW) + 2 * SPARE);
   const sort = (field: Field) => {
@@ -138,11 +151,12 @@ export function Classes() {
     change({ sort: field.key, dir: String(ways) }, "classes");
   };
   const order = (field: Field) => (state.sort === field.key ? (state.dir === "1" ? "ascending" : "descending") : undefined);
+  const example = data.classes ? "star n>=5 delta>0.1 q<0.05" : "star n>=5 top1<0.5";
   const filter = (name: string) => (event: Event) => change({ [name]: (event.target as HTMLInputElement).value }, "classes");
   return (
     <>
       <div class="controls">
-        <label>Name or synset<input type="search" value={state.q ?? ""} onInput={filter("q")} /></label>
+        <SearchBox title="Name or synset" value={state.q ?? ""} wrong={query.wrong} example={example} fields={ASKED} onChange={(q) => change({ q }, "classes")} />
         <label>At least n<input type="number" min="0" value={state.n ?? ""} onInput={filter("n")} /></label>
         {data.classes && <label>q at most<input type="number" min="0" max="1" step="0.01" value={state.maxq ?? ""} onInput={filter("maxq")} /></label>}
         <span class="push">

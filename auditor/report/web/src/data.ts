@@ -20,8 +20,9 @@ interface Raw {
   definitions: Record<string, { title: string; definition: string; source: string }>;
   findings: Finding[]; carried: string;
   images: Columns; cells: Record<string, string>;
-  near: { images: number; k: number; cell: string; cosine: string };
+  near: { images: number; k: number; cell?: string; cosine?: string };
   live?: string; // the token by which a served page asks for more
+  folder?: number; // of a page beside its data: the images whose cells lie in one script
   others: { index: string; answers: Record<string, string> }[];
   map: any | null; charts: Record<string, Columns>;
 }
@@ -41,27 +42,34 @@ export function unpack(text: string): Uint8Array {
 export const words16 = (text: string): Uint16Array => new Uint16Array(unpack(text).buffer);
 export const words32 = (text: string): Uint32Array => new Uint32Array(unpack(text).buffer);
 
-export const data = read<Partial<Raw>>("data", {}) as Raw;
+declare global {
+  var auditPage: Partial<Raw> | undefined; // what the scripts beside a page give it
+  var auditPart: Record<string, string> | undefined;
+}
+
+export const data = (globalThis.auditPage ?? read<Partial<Raw>>("data", {})) as Raw;
 export const pictures = read<string[]>("pictures", []);
 export const isWhole = data.grid !== undefined; // a page of nothing has no data
 
 export const [height, width] = data.grid ?? [1, 1];
 export const perImage = height * width;
 export const isLive = Boolean(data.live);
-export const count = isLive ? data.images.path.length : pictures.length;
+export const isLazy = isLive || Boolean(data.folder); // cells and pictures come when they are looked at
+export const count = isLazy ? data.images.path.length : pictures.length;
 const others = Math.max((data.variants?.length ?? 1) - 1, 0);
 
 const cells = data.cells ?? { top: "", p: "", top_occluded: "", p_occluded: "", foreground: "" };
-const room = (text: string, perImageOf: number) => (isLive ? new Uint16Array(count * perImageOf).fill(NONE) : words16(text));
+const room = (text: string, perImageOf: number) => (isLazy ? new Uint16Array(count * perImageOf).fill(NONE) : words16(text));
 const top = room(cells.top, perImage * BEST);
 const p = room(cells.p, perImage * BEST);
 const topOccluded = room(cells.top_occluded, perImage * others);
 const pOccluded = room(cells.p_occluded, perImage * others);
-const foreground = isLive ? new Uint8Array(count * perImage).fill(2) : unpack(cells.foreground);
-const nearCell = data.near ? words32(data.near.cell) : new Uint32Array();
-const nearCosine = data.near ? words16(data.near.cosine) : new Uint16Array();
+const foreground = isLazy ? new Uint8Array(count * perImage).fill(2) : unpack(cells.foreground);
+const nearest = (data.near?.images ?? 0) * perImage * (data.near?.k ?? 0);
+const nearCell = data.near?.cell ? words32(data.near.cell) : new Uint32Array(nearest).fill(NOWHERE);
+const nearCosine = data.near?.cosine ? words16(data.near.cosine) : new Uint16Array(nearest);
 
-// ------------------------------------------------------------------------------- a served page
+// ------------------------------------------------------------------------------- a served page, and one beside its data
 
 async function ask(target: string): Promise<Response> {
   const answer = await fetch(`/api/${target}`, { headers: { "X-Audit-Token": data.live! } });
@@ -71,28 +79,53 @@ async function ask(target: string): Promise<Response> {
 
 const asked = new Map<number, Promise<void>>();
 
-/** Have an image's cells at hand: a served page asks for them once. */
+/** Have an image's cells at hand: what does not carry them asks for them once. */
 export function ensure(image: number): Promise<void> {
-  if (!isLive) return Promise.resolve();
-  if (!asked.has(image)) asked.set(image, fetchCells(image));
-  return asked.get(image)!;
+  if (!isLazy) return Promise.resolve();
+  const part = data.folder ? Math.floor(image / data.folder) : image;
+  if (!asked.has(part)) asked.set(part, data.folder ? load(part, part * data.folder) : fetchCells(image));
+  return asked.get(part)!;
 }
 
-async function fetchCells(image: number): Promise<void> {
-  const found = await (await ask(`cells/${data.images.id[image]}`)).json();
+/** Put the cells of images from `image` on where they belong. */
+function take(found: Record<string, string>, image: number): void {
   top.set(words16(found.top), image * perImage * BEST);
   p.set(words16(found.p), image * perImage * BEST);
   topOccluded.set(words16(found.top_occluded), image * perImage * others);
   pOccluded.set(words16(found.p_occluded), image * perImage * others);
   foreground.set(unpack(found.foreground), image * perImage);
+}
+
+async function fetchCells(image: number): Promise<void> {
+  const found = await (await ask(`cells/${data.images.id[image]}`)).json();
+  take(found, image);
   data.images.mask[image] = found.mask;
+}
+
+/** Run a script beside the page, which a page from disk may do where it may read no file. */
+function load(part: number, image: number): Promise<void> {
+  const script = document.createElement("script");
+  return new Promise((done, fail) => {
+    script.onerror = () => fail(new Error(`data/${part}.js is missing`));
+    script.onload = () => {
+      const found: any = globalThis.auditPart!; // set by the script that has just run
+      take(found, image);
+      found.mask.forEach((mask: string | null, at: number) => { data.images.mask[image + at] = mask; });
+      nearCell.set(words32(found.near_cell), image * perImage * data.near.k);
+      nearCosine.set(words16(found.near_cosine), image * perImage * data.near.k);
+      script.remove();
+      done();
+    };
+    script.src = `data/${part}.js`;
+    document.body.append(script);
+  });
 }
 
 const urls = new Map<number, Promise<string>>();
 
 /** Where an image's picture is. */
 export function pictureOf(image: number): Promise<string> {
-  if (!isLive) return Promise.resolve(`data:image/webp;base64,${pictures[image]}`);
+  if (!isLive) return Promise.resolve(data.folder ? `images/${image}.webp` : `data:image/webp;base64,${pictures[image]}`);
   if (!urls.has(image)) {
     urls.set(image, ask(`picture/${data.images.id[image]}`).then((answer) => answer.blob()).then(URL.createObjectURL));
   }
@@ -136,7 +169,12 @@ export interface Near { image: number; cell: number; cosine: number }
 
 /** The nearest cells in other images: of the whole index where the page is served, else as they were computed. */
 export async function findNearest(image: number, cell: number): Promise<Near[] | null> {
-  if (!isLive) return computed(image, cell);
+  if (!isLive) {
+    await ensure(image);
+    const near = computed(image, cell);
+    await Promise.all((near ?? []).map((hit) => ensure(hit.image)));
+    return near;
+  }
   const found = await (await ask(`near/${data.images.id[image]}/${cell}`)).json();
   const hits = found.map((hit: { id: number; cell: number; cosine: number }) => ({ ...hit, image: data.images.id.indexOf(hit.id) }));
   const listed = hits.filter((hit: Near) => hit.image >= 0);

@@ -4,7 +4,9 @@ import { useMemo, useState } from "preact/hooks";
 import { cellName, count, data, isRight, labelName, labelsOf, nameOf, parseCell, placeOf, predictedOf, shortName } from "./data";
 import { rank } from "./colours";
 import { save, toCsv, toJson, whole } from "./format";
+import { SearchBox } from "./box";
 import { Picture } from "./canvas";
+import { both, metadataFields, parse, type Field, type Query } from "./search";
 import { change, useHash, type State } from "./state";
 import { openImage } from "./panel";
 
@@ -58,11 +60,27 @@ function filters(): Filter[] {
 
 const FILTERS = count ? filters() : [];
 
-export function chosenImages(state: State): number[] {
+function asked(): Field[] {
+  const facts = data.images;
+  const inWords = (right: boolean | null) => (right === null ? null : right ? "yes" : "no");
+  const found: Field[] = [
+    { name: "path", kind: "text", values: (place) => [facts.path[place]], about: "the file below the dataset's folder" },
+    { name: "label", kind: "text", values: (place) => (labelsOf(place).length ? labelsOf(place).map(nameOf) : [facts.true_name[place]]).flatMap((name) => (name ? both(name) : [])), about: "any of its labels" },
+    { name: "predicted", kind: "text", values: (place) => (predictedOf(place) === null ? [] : both(nameOf(predictedOf(place)))), about: "the class it is taken for" },
+    { name: "p", kind: "share", values: (place) => [facts.p[place]], about: "the probability of that class" },
+    { name: "right", kind: "text", values: (place) => [inWords(isRight(place))], about: "yes or no" },
+    { name: "split", kind: "text", values: (place) => [facts.split[place]], about: "the part of the dataset" },
+    ...data.others.map((other): Field => ({ name: other.index, kind: "text", values: (place) => [other.answers[facts.path[place]] ?? null], about: "what that index takes it for, where it differs" })),
+  ];
+  return [...found, ...metadataFields((place) => facts.metadata[place], count, found)];
+}
+
+const ASKED = count ? asked() : [];
+const says = (place: number): string => `${data.images.path[place]} ${labelName(place)} ${nameOf(predictedOf(place))}`;
+
+function chosenImages(state: State, query: Query): number[] {
   const active = FILTERS.filter((each) => state[each.key]);
-  const wanted = (state.find ?? "").toLowerCase();
-  const says = (place: number) => `${data.images.path[place]} ${labelName(place)} ${nameOf(predictedOf(place))}`.toLowerCase();
-  return all.filter((place) => active.every((each) => each.fits(place, state[each.key])) && (!wanted || says(place).includes(wanted)));
+  return all.filter((place) => active.every((each) => each.fits(place, state[each.key])) && query.fits(place));
 }
 
 function download(kind: "csv" | "json", chosen: number[]): void {
@@ -92,7 +110,8 @@ export function Gallery() {
   const state = useHash();
   const [limit, setLimit] = useState(STEP);
   const keys = [state.find, ...FILTERS.map((each) => state[each.key])].join("|");
-  const chosen = useMemo(() => chosenImages(state), [keys]);
+  const query = useMemo(() => parse(state.find ?? "", ASKED, says), [state.find]);
+  const chosen = useMemo(() => chosenImages(state, query), [keys]);
   const set = (key: string) => (event: Event) => {
     setLimit(STEP);
     change({ [key]: (event.target as HTMLSelectElement).value }, IMAGES);
@@ -101,7 +120,8 @@ export function Gallery() {
     <>
       <p class="count">{data.carried}</p>
       <div class="controls">
-        <label>Path or class<input type="search" value={state.find ?? ""} onInput={set("find")} /></label>
+        <SearchBox title="Path or class" value={state.find ?? ""} wrong={query.wrong} example="star right=no p<0.5" fields={ASKED}
+          onChange={(find) => { setLimit(STEP); change({ find }, IMAGES); }} />
         {FILTERS.map((each) => (
           <label key={each.key}>{each.title}
             <select value={state[each.key] ?? ""} onChange={set(each.key)}>

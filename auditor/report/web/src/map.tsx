@@ -4,8 +4,11 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { cellName, data, shortName } from "./data";
 import { CellCrop } from "./canvas";
 import { copy, save, share, times, whole } from "./format";
-import { drawOver, drawPoints, scaleOf, toMap, WHOLE, type View } from "./plot";
-import { colour, colourings, imageAt, middles, n, nameAt, nearestTo, point, within } from "./points";
+import { painter } from "./gpu";
+import { drawOver, drawPoints, scaleOf, toMap, WHOLE, type Paint, type View } from "./plot";
+import { SearchBox } from "./box";
+import { asked, colour, colourings, faded, imageAt, middles, n, nameAt, nearestTo, point, says, within } from "./points";
+import { parse } from "./search";
 import { rank } from "./colours";
 import { change, useHash } from "./state";
 import { openImage } from "./panel";
@@ -18,6 +21,7 @@ const CORNERS = 60; // of a lasso in the hash
 
 const ways = colourings();
 const names = middles(NAMED);
+const ASKED = asked();
 
 const toHash = (polygon: number[]): string => polygon.map((value) => Math.round(value / 16).toString(36)).join(".");
 const fromHash = (text: string | undefined): number[] => (text ? text.split(".").map((each) => parseInt(each, 36) * 16) : []);
@@ -59,8 +63,8 @@ function Enrichment({ chosen }: { chosen: number[] }) {
   );
 }
 
-function Lassoed({ polygon, onClear }: { polygon: number[]; onClear: () => void }) {
-  const chosen = useMemo(() => within(polygon), [polygon.join()]);
+function Lassoed({ polygon, fits, onClear }: { polygon: number[]; fits: (at: number) => boolean; onClear: () => void }) {
+  const chosen = useMemo(() => within(polygon).filter(fits), [polygon.join(), fits]);
   const [isCopied, setCopied] = useState(false);
   const cells = () => JSON.stringify({ name: "lasso", cells: chosen.map(nameAt) }, null, 1);
   const shown = chosen.filter((at) => point(at).place !== undefined);
@@ -89,9 +93,12 @@ export function CellMap() {
   const state = useHash();
   const by = ways.find((each) => each.key === state.colour) ?? ways[0];
   const only = state.only ?? "";
-  const { colours, legend } = useMemo(() => colour(by, only), [by, only]);
+  const { colours: plain, legend } = useMemo(() => colour(by, only), [by, only]);
+  const query = useMemo(() => parse(state.cells ?? "", ASKED, says), [state.cells]);
+  const colours = useMemo(() => (state.cells ? faded(plain, query.fits) : plain), [plain, query]);
   const points = useRef<HTMLCanvasElement>(null);
   const over = useRef<HTMLCanvasElement>(null);
+  const paint = useRef<Paint | null>(null);
   const view = useRef<View>(WHOLE);
   const drawn = useRef<number[]>([]); // the lasso while it is drawn
   const drag = useRef<{ x: number; y: number; view: View; hasMoved: boolean } | null>(null);
@@ -104,12 +111,16 @@ export function CellMap() {
   const draw = () => {
     cancelAnimationFrame(waiting.current);
     waiting.current = requestAnimationFrame(() => {
-      if (!points.current?.width) return;
-      drawPoints(points.current, view.current, colours);
+      if (!points.current?.width || !paint.current) return;
+      paint.current!(view.current, colours);
       const shape = drawn.current.length ? drawn.current : polygon;
       drawOver(over.current!, view.current, shape, by.key === "cluster" ? names : [], marked);
     });
   };
+  useEffect(() => {
+    const canvas = points.current!;
+    paint.current = painter(canvas, () => redraw.current()) ?? ((...of) => drawPoints(canvas, ...of));
+  }, []);
   useEffect(draw);
   useEffect(() => {
     const fit = () => {
@@ -205,6 +216,7 @@ export function CellMap() {
       <div class="controls">
         <label>Colour by<select value={by.key} onChange={set("colour", { only: "" })}>{ways.map((each) => <option value={each.key}>{each.title}</option>)}</select></label>
         {by.text && <label>Show only<select value={only} onChange={set("only")}><option value="">all</option>{legend.map((each) => <option value={each.text}>{shortName(each.text)} ({each.count})</option>)}</select></label>}
+        <SearchBox title="Find cells" value={state.cells ?? ""} wrong={query.wrong} example="foreground=no p>0.9" fields={ASKED} onChange={(cells) => change({ cells }, PART)} />
         <span class="segments" role="group" aria-label="What dragging does">
           <button aria-pressed={mode === "move"} onClick={() => setMode("move")}>Move</button>
           <button aria-pressed={mode === "lasso"} onClick={() => setMode("lasso")}>Lasso</button>
@@ -223,7 +235,7 @@ export function CellMap() {
         </div>
         <div class="aside" tabIndex={0} role="region" aria-label="About the map">
           <Hint at={marked} />
-          {polygon.length > 4 ? <Lassoed polygon={polygon} onClear={() => change({ lasso: "" }, PART)} /> : (
+          {polygon.length > 4 ? <Lassoed polygon={polygon} fits={query.fits} onClear={() => change({ lasso: "" }, PART)} /> : (
             <ul class="key">
               {legend.slice(0, by.share ? 9 : 8).map((each) => (
                 <li key={each.text}>

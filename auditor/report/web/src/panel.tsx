@@ -1,7 +1,7 @@
 // What opens above the page: a class image by image, or one image. The hash says which.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { data, count, isForeground, isLive, isRight, labelName, labelsOf, nameOf, perImage, placeOf, predictedOf, shortName, shown, variantsOf } from "./data";
+import { data, count, isForeground, isLazy, isRight, labelName, labelsOf, nameOf, perImage, placeOf, predictedOf, shortName, shown, variantsOf } from "./data";
 import { useCells, Variant } from "./canvas";
 import { chance, points, share } from "./format";
 import { change, useHash } from "./state";
@@ -27,7 +27,7 @@ function hits(place: number, label: number): [number, number] {
 }
 
 function imagesOf(label: number): number[] {
-  if (isLive) return Array.from({ length: count }, (_, place) => place).filter((place) => labelsOf(place).includes(label));
+  if (isLazy) return Array.from({ length: count }, (_, place) => place).filter((place) => labelsOf(place).includes(label));
   const own = Array.from({ length: count }, (_, place) => place).filter((place) => labelsOf(place).includes(label));
   const ranked = own.map((place) => ({ place, hits: hits(place, label) }));
   return ranked.sort((a, b) => b.hits[0] - a.hits[0] || b.hits[1] - a.hits[1]).map((each) => each.place);
@@ -83,7 +83,7 @@ function ClassPanel({ label }: { label: number }) {
     <>
       <Numbers label={label} />
       {rows?.rival_name?.[rows.label.indexOf(label)] && <p>Besides itself its cells show <strong>{shortName(rows.rival_name[rows.label.indexOf(label)])}</strong> most.</p>}
-      <p class="count">{images.length} of its {total} images are on this page{isLive ? "" : ", those first whose background shows the class with the foreground covered"}. Framed: cells predicted as {shortName(nameOf(label))}.</p>
+      <p class="count">{images.length} of its {total} images are on this page{isLazy ? "" : ", those first whose background shows the class with the foreground covered"}. Framed: cells predicted as {shortName(nameOf(label))}.</p>
       <ul class="gallery trio">
         {images.slice(0, limit).map((place) => <Trio key={place} place={place} label={label} />)}
       </ul>

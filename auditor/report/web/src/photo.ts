@@ -40,35 +40,34 @@ function runs(code: string): number[] {
   return lengths;
 }
 
-/** Colour the pixels that a variant occludes, in a square of `data.side` pixels. */
-function occlude(pixels: ImageData, code: string, hidesForeground: boolean): void {
+/** What a variant lays over an image, a square of `data.side` pixels: pixels that it occludes, no others. */
+function cover(code: string, hidesForeground: boolean): HTMLCanvasElement {
   const side = data.side;
   const [red, green, blue] = data.fill.colour ?? [128, 128, 128];
+  const canvas = document.createElement("canvas"); // a picture beside a page may be drawn on, but not read
+  canvas.width = canvas.height = side;
+  const context = canvas.getContext("2d")!;
+  const pixels = context.createImageData(side, side);
   let at = 0;
   runs(code).forEach((length, turn) => {
-    const isForeground = turn % 2 === 1;
     for (let end = at + length; at < end; at++) {
-      if (isForeground !== hidesForeground) continue;
-      const pixel = 4 * ((at % side) * side + Math.floor(at / side));
-      pixels.data[pixel] = red;
-      pixels.data[pixel + 1] = green;
-      pixels.data[pixel + 2] = blue;
+      if ((turn % 2 === 1) === hidesForeground) pixels.data.set([red, green, blue, 255], 4 * ((at % side) * side + Math.floor(at / side)));
     }
   });
+  context.putImageData(pixels, 0, 0);
+  return canvas;
 }
 
 /** Draw an image as a variant has it; the canvas takes the size of the crop. */
 export async function drawVariant(canvas: HTMLCanvasElement, place: number, variant: number): Promise<void> {
   const [image] = await Promise.all([photo(place), ensure(place)]);
   canvas.width = canvas.height = data.side;
-  const context = canvas.getContext("2d", { willReadFrequently: true })!;
+  const context = canvas.getContext("2d")!;
   context.drawImage(image, 0, 0, data.side, data.side);
   const name = data.variants[variant];
   const mask = data.images.mask[place];
   if (name === "original" || !mask) return;
-  const pixels = context.getImageData(0, 0, data.side, data.side);
-  occlude(pixels, mask, name === "without_fg");
-  context.putImageData(pixels, 0, 0);
+  context.drawImage(cover(mask, name === "without_fg"), 0, 0);
 }
 
 /** The lines between cells that are inside and those that are not, as a path in a square of `side`. */

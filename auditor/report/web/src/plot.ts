@@ -1,6 +1,6 @@
-// The map's picture: points written straight into pixels, which is smooth at 100,000 with no GPU at all.
+// Where the map's points lie on a canvas, what stands above them, and the points where no GPU draws them.
 
-import { n, RANGE, REST, xs, ys } from "./points";
+import { layerOf, n, RANGE, xs, ys } from "./points";
 
 export interface View { x: number; y: number; zoom: number } // the middle in [0, RANGE], and how much larger than whole
 
@@ -20,20 +20,26 @@ export function toMap(view: View, width: number, height: number, px: number, py:
   return [(px - width / 2) / scale + view.x, view.y - (py - height / 2) / scale];
 }
 
-/** Draw every point as a small square in its colour; faint ones first, so that what was asked for is on top. */
+/** A point's side in pixels. */
+export function sizeOf(view: View): number {
+  const ratio = window.devicePixelRatio || 1;
+  return Math.max(1, Math.round(ratio * Math.min((n > 30_000 ? 1.4 : 2.4) * Math.sqrt(view.zoom), 6)));
+}
+
+export type Paint = (view: View, colours: Uint32Array) => void;
+
+/** Draw every point as a small square in its colour, straight into pixels; what is faint first. */
 export function drawPoints(canvas: HTMLCanvasElement, view: View, colours: Uint32Array): void {
   const context = canvas.getContext("2d", { willReadFrequently: true })!; // pixels, never the GPU
   const { width, height } = canvas;
   const picture = context.createImageData(width, height);
   const pixels = new Uint32Array(picture.data.buffer);
   const scale = scaleOf(view, width, height);
-  const ratio = window.devicePixelRatio || 1;
-  const size = Math.max(1, Math.round(ratio * Math.min((n > 30_000 ? 1.4 : 2.4) * Math.sqrt(view.zoom), 6)));
+  const size = sizeOf(view);
   const [left, upper] = [width / 2 - view.x * scale - size / 2, height / 2 + view.y * scale - size / 2];
-  const layer = (colour: number) => (colour >>> 24 < 0xff ? 0 : colour === REST ? 1 : 2);
   for (const pass of [0, 1, 2]) { // what is coloured lies on what is grey
     for (let at = 0; at < n; at++) {
-      if (layer(colours[at]) !== pass) continue;
+      if (layerOf(colours[at]) !== pass) continue;
       const [px, py] = [(left + xs[at] * scale) | 0, (upper - ys[at] * scale) | 0];
       if (px < 0 || py < 0 || px + size > width || py + size > height) continue;
       for (let row = py * width; row < (py + size) * width; row += width) pixels.fill(colours[at], row + px, row + px + size);

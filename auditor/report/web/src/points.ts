@@ -2,6 +2,7 @@
 
 import { data, nameOf, NONE, placeOf, shortName, unpack, width, words16, words32 } from "./data";
 import { colourAt, GREY, ramp, rank } from "./colours";
+import { both, metadataFields, type Field } from "./search";
 
 const map = data.map;
 export const hasMap = Boolean(map);
@@ -56,10 +57,37 @@ export function colourings(): Colouring[] {
   return found;
 }
 
+/** The columns that the map's search box knows. */
+export function asked(): Field[] {
+  const about = (row: number): Record<string, unknown> => images.metadata[row];
+  const ofImages = metadataFields(about, images.path.length, NAMES).map((each): Field => ({ ...each, values: (at) => each.values(image[at]) }));
+  return [...NAMES, ...ofImages];
+}
+
+const NAMES: Field[] = [
+  { name: "path", kind: "text", values: (at) => [images.path[image[at]]], about: "the file of its image" },
+  { name: "label", kind: "text", values: (at) => both(labelOf(image[at])), about: "the class of its image" },
+  { name: "predicted", kind: "text", values: (at) => (top[at] === NONE ? [] : both(nameOf(top[at]))), about: "the class it is taken for" },
+  { name: "p", kind: "share", values: (at) => [p[at] / 0xffff], about: "the probability of that class" },
+  { name: "foreground", kind: "text", values: (at) => [["no", "yes", null][foreground[at]]], about: "yes or no" },
+  { name: "cluster", kind: "number", values: (at) => [cluster[at] || null], about: "its number" },
+  { name: "split", kind: "text", values: (at) => [images.split[image[at]]], about: "the part of the dataset" },
+];
+export const says = (at: number): string => `${images.path[image[at]]} ${labelOf(image[at])} ${nameOf(top[at])}`;
+
 /** A colour as 0xAABBGGRR, the way a canvas keeps it. */
 const pixel = (hex: string) =>
   (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
-export const REST = pixel(GREY);
+const REST = pixel(GREY);
+const FAINT = 0x38000000 | (REST & 0xffffff);
+
+/** What lies on what: faint points below, grey ones above them, coloured ones on top. */
+export const layerOf = (colour: number): number => (colour >>> 24 < 0xff ? 0 : colour === REST ? 1 : 2);
+
+/** The colours with those of the points faint that a search did not find. */
+export function faded(colours: Uint32Array, fits: (at: number) => boolean): Uint32Array {
+  return colours.map((colour, at) => (fits(at) ? colour : FAINT));
+}
 
 /** Every point's colour as 0xAABBGGRR, and what the colours stand for, the commonest first. */
 export function colour(by: Colouring, only: string): { colours: Uint32Array; legend: { text: string; colour: string; count: number }[] } {
@@ -78,8 +106,7 @@ export function colour(by: Colouring, only: string): { colours: Uint32Array; leg
   const legend = ranked.map(({ value, count }, at) => ({ text: value, count, colour: value === NO_CLUSTER ? GREY : colourAt(at) }));
   const chosen = legend.find((each) => each.text === only);
   if (chosen && chosen.colour === GREY) chosen.colour = colourAt(0);
-  const faint = 0x38000000 | (REST & 0xffffff);
-  const of = new Map(legend.map((each) => [each.text, only && each !== chosen ? faint : pixel(each.colour)]));
+  const of = new Map(legend.map((each) => [each.text, only && each !== chosen ? FAINT : pixel(each.colour)]));
   for (let at = 0; at < n; at++) colours[at] = of.get(texts[at])!;
   return { colours, legend };
 }

@@ -1,7 +1,7 @@
 // One image with its grid drawn from data: by class and probability, above a threshold, in every variant.
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { best, cellName, data, height, isForeground, labelsOf, nameOf, findNearest, isLive, perImage, shortName, shown, variantsOf, width, type Near } from "./data";
+import { best, cellName, count, data, height, isForeground, labelsOf, nameOf, findNearest, isLive, perImage, shortName, shown, variantsOf, width, type Near } from "./data";
 import { colourAt, LETTERS, rank } from "./colours";
 import { CellCrop, useCells } from "./canvas";
 import { copy, share } from "./format";
@@ -104,7 +104,9 @@ function Neighbours({ place, cell }: { place: number; cell: number }) {
   const command = `audit similar --index ${data.index} --patch '${cellName(data.images.path[place], cell)}'`;
   return (
     <>
-      <h3>Its nearest cells elsewhere</h3>
+      <h3 title={isLive ? "In the whole index" : `Computed among ${data.near.images} images that this page carries; cells of other images may be nearer`}>
+        {isLive ? "Its nearest cells elsewhere" : "Its nearest cells on this page"}
+      </h3>
       {found === undefined ? <p class="note">Looking …</p> : found === null ? <p class="note">They were not computed for this image.</p> : found.length === 0 ? <p class="note">There are none: the cell has no content, or no other image is here.</p> : (
         <ul class="crops">
           {found.map((hit) => (
@@ -117,7 +119,7 @@ function Neighbours({ place, cell }: { place: number; cell: number }) {
           ))}
         </ul>
       )}
-      {isLive ? <p class="note">By cosine among all cells of the index, one of each image.</p> : <p class="note">By cosine among the first {data.near.images} images of this page, one cell of each. Among all: <button class="link" onClick={() => void copy(command)}>copy the command</button></p>}
+      {isLive ? <p class="note">By cosine among all cells of the index, one of each image.</p> : <p class="note">By cosine, one cell of each image, and only among {data.near.images === count ? `the ${count}` : `the first ${data.near.images} of ${count}`} images that this page carries. In the whole index: <button class="link" onClick={() => void copy(command)}>copy the command</button></p>}
     </>
   );
 }

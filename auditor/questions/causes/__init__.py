@@ -1,0 +1,1 @@
+"""Why is each wrong image wrong?"""
