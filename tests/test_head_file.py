@@ -24,7 +24,7 @@ from auditor.models.catalog import read_header
 from auditor.models.head_files import load_probe
 from auditor.models.weights import load_backbone
 from auditor.questions.attack.ask import loss_gradient
-from auditor.questions.cam.ask import _live_scores, cam
+from auditor.questions.cam.ask import cam, live_scores
 from auditor.questions.metrics.ask import metrics
 from auditor.questions.occlude.ask import occlude
 from auditor.records import ProbeKind, Rate
@@ -132,7 +132,7 @@ def test_the_model_is_opened_again_with_the_head(folder: Path, out_of_fold: Path
     with Index.open(out_of_fold) as index:
         path = index.path_of(3)
         maps = cam(index, path, [2, 7]).maps
-        cells, _ = _live_scores(index, path, [2, 7], "pointwise")
+        cells, _ = live_scores(index, path, [2, 7], "pointwise")
         np.testing.assert_allclose(np.stack([each.cells for each in maps], -1), cells, atol=5e-3, rtol=2e-3)
         stored = index.query(
             "SELECT top5[1] AS top1 FROM cells WHERE image = 3 AND variant = 0 ORDER BY cell"
