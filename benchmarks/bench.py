@@ -10,8 +10,10 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -26,9 +28,12 @@ from auditor.measure.counts import CLASSES, PAIRS, count_images, count_pairs
 from auditor.models.probe import train_probe
 from auditor.records import ClassName
 from auditor.search.nearest import nearest_cells, searchable
-from auditor.store import Index, Placed, read_placement
+from auditor.store import Index, Placed, read_placement, read_shard
 from auditor.store.blocks import Verified
 from auditor.store.placement import extend_placement
+from auditor.store.places import SHARDS
+from auditor.store.sealed import seal
+from auditor.store.shards import SHARD, files_of, put_files
 
 FOLDER = Path(tempfile.gettempdir()) / "audit-bench"
 FINISH = "from pathlib import Path\nimport sys\nfrom auditor.store import IndexWriter\n"
@@ -211,8 +216,26 @@ def plans() -> None:
     compare("a plan of 100,000 shards / as many lines of text", plan, write)
 
 
+def commits() -> None:
+    """Records of shards committed as they arrive, by one process: 100,000 in memory, and on the disk."""
+    one = make_big(FOLDER / "one", 1, dim=8, grid=(1, 1), classes=10)
+    shard = read_shard(one, "000000000")
+    files = {file: (one / SHARDS / shard.name / file).read_bytes() for file in files_of(SHARDS)}
+    for place, count in ((Path("/dev/shm"), 100_000), (FOLDER, 1_000)):
+        index = Path(tempfile.mkdtemp(prefix="audit-bench-", dir=place))
+        records = [replace(shard, name=f"{first:09d}", first=first) for first in range(count)]
+        sealed = [seal(record).encode() for record in records]  # which is the work of whoever made the shard
+        wall, cpu = time.perf_counter(), time.process_time()
+        for record, text in zip(records, sealed, strict=True):
+            put_files(index, SHARDS, record.name, files | {SHARD: text})
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        print(f"{count:,} shards committed in {place}: {cpu:.1f} CPU-s, {wall:.1f} s, goal 60 s", flush=True)
+        shutil.rmtree(index)
+    shutil.rmtree(one)
+
+
 BENCHES: dict[str, Callable[[], None]] = {
-    bench.__name__: bench for bench in (verification, counts, search, start, probes, memory, plans)
+    bench.__name__: bench for bench in (verification, counts, search, start, probes, memory, plans, commits)
 }
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ PACKAGES = {
     "models": {"numpy", "torch", "timm", "open_clip", "safetensors", "huggingface_hub"},
     "store": {"numpy", "duckdb", "faiss", "filelock", "safetensors"},
     "train": {"numpy", "PIL", "torch", "torchvision", "safetensors"},
-    "indexing": {"numpy", "PIL", "torch", "torchvision"},
+    "indexing": {"numpy", "PIL", "torch", "torchvision", "ray"},
     "measure": {"numpy", "duckdb", "scipy"},
     "search": {"numpy", "faiss", "umap", "scipy", "sklearn"},
     "explain": {"numpy", "PIL", "torch", "cv2"},

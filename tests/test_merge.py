@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import run_audit
 from crash import dies_at
 from photos import SMALL, write_dataset, write_photo
+from same import assert_same
 
 import auditor.indexing.build as building
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMismatch, IndexMissing
-from auditor.store import Index, IndexWriter, read_current, read_manifest, read_placement, staged_names
+from auditor.store import Index, IndexWriter, read_current, read_manifest, staged_names
 from auditor.store.check import check
 from auditor.store.sealed import write_sealed
 from auditor.store.shards import SHARD, shard_names
@@ -55,32 +55,6 @@ def parts(dataset: Path, count: int, *words: str) -> list[Path]:
     for number in range(1, count + 1):
         index(dataset, *words, "--name", "pets", "--shard", f"{number}/{count}")
     return [Path(f"indexes/pets.{number}-of-{count}") for number in range(1, count + 1)]
-
-
-def assert_same(one: Path, other: Path) -> None:
-    """Every row, every vector, the head and what the certificate says; not the times of writing."""
-    with Index.open(one) as first, Index.open(other) as second:
-        for table in ("images", "cells", "classes"):
-            rows, others = (each.query(f"FROM {table}") for each in (first, second))
-            assert rows.keys() == others.keys()
-            for name in rows:
-                assert str(rows[name].tolist()) == str(others[name].tolist()), (table, name)
-        for file in ("features.npy", "norms.npy", "pooled.npy"):
-            for placed in read_placement(one).shards:
-                arrays = [np.load(path / "shards" / placed.name / file) for path in (one, other)]
-                assert np.array_equal(*arrays)
-        ours, theirs = first.file("cells.faiss"), second.file("cells.faiss")
-        assert ours is not None
-        assert theirs is not None
-        assert ours.read_bytes() == theirs.read_bytes()
-        assert first.generation.shards == second.generation.shards
-    manifests = read_manifest(one), read_manifest(other)
-    assert manifests[0].identity == manifests[1].identity
-    assert manifests[0].certificate == manifests[1].certificate
-    assert manifests[0].head == manifests[1].head
-    assert manifests[0].part is manifests[1].part is None
-    assert check(one).is_sound
-    assert check(other).is_sound
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])

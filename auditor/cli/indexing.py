@@ -92,6 +92,12 @@ def index(
         str | None,
         typer.Option(metavar="K/N", help="Only part K of N, on any machine; audit merge joins the parts."),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: shards are made by the workers of a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster; one on this machine when not given.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read images.")] = 2,
     max_bad: MaxBad = 0.01,
@@ -113,7 +119,7 @@ def index(
         interpolation=interpolation, preprocess=preprocess, head=chosen,
         template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
         device=device, precision=precision, batch=batch, workers=workers, classes=classes,
-        part=Part.parse(shard) if shard else None,
+        part=Part.parse(shard) if shard else None, engine=engine, address=address,
     )  # fmt: skip
     path = INDEXES / name if name else None
     with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):

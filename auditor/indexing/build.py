@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from auditor.data.containers import is_there
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
-from auditor.indexing.extract import Extractor
+from auditor.indexing.extract import Extractor, restore_grid
 from auditor.indexing.head import find_head, train_head
+from auditor.indexing.on_ray import make_on_ray
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
 from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.score import score_grid
@@ -29,7 +27,8 @@ from auditor.store.go_on import unfinished
 from auditor.store.listing import summary_of
 from auditor.store.manifest import is_index
 from auditor.store.placement import Placed
-from auditor.store.shards import Staged, promote_staged, read_staged, staged_names, write_shard, write_staged
+from auditor.store.places import SHARDS, STAGING
+from auditor.store.shards import Staged, is_staged, promote_staged, read_staged, write_shard, write_staged
 from auditor.store.writer import IndexWriter
 
 SHARD_BYTES = 64 << 20  # of features: what a killed run loses at most
@@ -127,7 +126,7 @@ class Build:
             return
         head = find_head(self.writer, self.backbone, self.plan, self.request.template)
         if head is None and self.plan.head == "probe":
-            self._stage(todo)
+            self.stage(todo)
             if self.request.part:
                 return self._tell_part()
             seed = self.request.seed
@@ -135,9 +134,7 @@ class Build:
         if self.writer.manifest.certificate is None:
             self.writer.update(certificate=self._certify(head))
         self.watch.start("images", left)
-        loaded = self._load(chain.from_iterable(task.samples for task in todo))
-        for task in todo:
-            self._add_shard(task, islice(loaded, len(task.samples)), head)
+        self._add_shards(todo, head)
         if self.request.part:
             return self._tell_part()
         self.watch.start("building the database and the search index", 1)
@@ -215,17 +212,19 @@ class Build:
             )
 
     def _certify(self, head: Head | None) -> Certificate | None:
-        samples = self._load(self.dataset.samples[: 4 * CERTIFIED], ahead=self.request.workers)
+        samples = self.load(self.dataset.samples[: 4 * CERTIFIED], ahead=self.request.workers)
         loaded = list(islice((item for item in samples if item.is_ok), CERTIFIED))
         return certify(self.backbone, head, self.extractor.images(loaded)) if loaded else None
 
     # ------------------------------------------------------------------------------------- the shards
 
-    def _stage(self, todo: Sequence[Task]) -> None:
+    def stage(self, todo: Sequence[Task]) -> None:
         """Extract the originals alone: the probe needs all pooled vectors before it can score a cell."""
         todo = [task for task in todo if self._staged(task) is None]
         self.watch.start("images for the probe", sum(len(task.samples) for task in todo))
-        loaded = self._load(chain.from_iterable(task.samples for task in todo))
+        if self.request.engine == "ray":
+            return make_on_ray(self, todo, STAGING)
+        loaded = self.load(chain.from_iterable(task.samples for task in todo))
         for task in todo:
             rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
             for batch in self._batches(rows, islice(loaded, len(task.samples))):
@@ -234,13 +233,21 @@ class Build:
 
     def _staged(self, task: Task) -> Staged | None:
         """What is staged for exactly these images; None where nothing is or the dataset has changed."""
-        if task.name not in staged_names(self.writer.path):
+        if not is_staged(self.writer.path, task.name):
             return None
         staged = read_staged(self.writer.path, task.name)
         is_same = list(staged.images["path"]) == [sample.path for sample in task.samples]
         return staged if is_same else None
 
-    def _add_shard(self, task: Task, loaded: Iterable[Loaded], head: Head | None) -> None:
+    def _add_shards(self, todo: Sequence[Task], head: Head | None) -> None:
+        if self.request.engine == "ray":
+            return make_on_ray(self, todo, SHARDS)
+        loaded = self.load(chain.from_iterable(task.samples for task in todo))
+        for task in todo:
+            self.add_shard(task, islice(loaded, len(task.samples)), head)
+
+    def add_shard(self, task: Task, loaded: Iterable[Loaded], head: Head | None) -> None:
+        """Write one shard of its images, which come in their order."""
         rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
         staged = self._staged(task)
         for batch in self._batches(rows, loaded):
@@ -287,14 +294,7 @@ class Build:
         if batch:
             yield batch
 
-    def _load(self, samples: Iterable[Sample], ahead: int | None = None) -> Iterator[Loaded]:
+    def load(self, samples: Iterable[Sample], ahead: int | None = None) -> Iterator[Loaded]:
         """Samples of all shards in one stream, so that decoding does not wait at the end of each."""
-        workers, preprocess = self.request.workers, self.backbone.preprocess
-        ahead = ahead or 2 * self.request.batch
-        return load_ahead(self.dataset, samples, preprocess, workers=workers, ahead=ahead)
-
-
-def restore_grid(staged: Staged, rows: Sequence[int]) -> Grid:
-    """The grid of staged images from their unit vectors and norms (fp16: to 2e-4 of the logits)."""
-    features = torch.from_numpy(staged.features[rows].astype(np.float32) * staged.norms[rows][..., None])
-    return Grid(features, torch.from_numpy(np.array(staged.pooled[rows])), None, None)
+        preprocess, ahead = self.backbone.preprocess, ahead or 2 * self.request.batch
+        return load_ahead(self.dataset, samples, preprocess, workers=self.request.workers, ahead=ahead)

@@ -13,6 +13,7 @@ from auditor.data.occlusion import normalise, occlude
 from auditor.models.backbone import Backbone, Grid
 from auditor.records import Fill
 from auditor.store.manifest import Manifest
+from auditor.store.shards import Staged
 
 
 class Extractor:
@@ -49,3 +50,9 @@ class Extractor:
     def _run(self, images: Tensor) -> Grid:
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.uses_autocast):
             return self.backbone.grid_of(images)
+
+
+def restore_grid(staged: Staged, rows: Sequence[int]) -> Grid:
+    """The grid of staged images from their unit vectors and norms (fp16: to 2e-4 of the logits)."""
+    features = torch.from_numpy(staged.features[rows].astype(np.float32) * staged.norms[rows][..., None])
+    return Grid(features, torch.from_numpy(np.array(staged.pooled[rows])), None, None)

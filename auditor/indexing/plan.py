@@ -189,7 +189,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             "sample": request.sample,
             "part": str(request.part) if request.part else None,
         },
-        versions=_versions(),
+        versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -218,6 +218,7 @@ def _absolute(name: str | None) -> str | None:
     return str(Path(name).resolve()) if name and Path(name).is_file() else None
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """What may decide content, by name."""
     names = ("auditor", "torch", "timm", "open_clip_torch", "numpy", "duckdb", "pillow")
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -55,6 +55,8 @@ class Request:
     workers: int = 2
     classes: Path | None = None
     part: Part | None = None
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
 
 
 def choose_backbone(request: Request) -> str:

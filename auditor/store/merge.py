@@ -20,7 +20,7 @@ from auditor.store.part import Part
 from auditor.store.placement import Placed, Placement, read_placement
 from auditor.store.places import SHARDS, STAGING
 from auditor.store.same import differences_of_parts
-from auditor.store.shards import adopt, read_staged, shard_names, staged_names
+from auditor.store.shards import adopt, is_staged, read_staged, shard_names, staged_names
 from auditor.store.writer import IndexWriter, shard_problems
 
 
@@ -121,8 +121,9 @@ class Merge:
         longest = max(held, key=lambda placement: placement.images)
         planned = {placed.name: placed for placed in longest.shards}
         for source in self.sources:
+            made = source.shards | source.staged
             for placed in source.placement.shards:
-                if placed.name in source.shards | source.staged and planned.get(placed.name) != placed:
+                if placed.name in made and planned.get(placed.name) != placed:
                     raise IndexMismatch(_tell_other_plan(source, placed, planned.get(placed.name)))
         if not self.writer.placement.shards:
             self.writer.place(longest.shards)
@@ -148,7 +149,7 @@ class Merge:
 
     def _join(self, placed: Placed) -> bool:
         """Take a shard from the first part that has it whole; False where none has."""
-        if placed.name in staged_names(self.writer.path):
+        if is_staged(self.writer.path, placed.name):
             return True
         for source, place in self._places(placed.name):
             if not (problem := _problem(source, place, placed)):

@@ -122,11 +122,25 @@ def changed_files(index: Path, shard: Shard, verified: Verified | None = None) -
 
 def adopt(index: Path, other: Path, place: str, name: str) -> None:
     """Take over a shard, or what is staged, of another index; files are shared where the disk can do that."""
-    files = (*sorted(FILES), SHARD) if place == SHARDS else (*ARRAYS, TABLES[0])
     retire(index, inside(index, place, name))
     with new_folder(index, index / place / name) as temporary:
-        for file in files:
+        for file in files_of(place):
             _link(inside(other, place, name, file), temporary / file)
+
+
+def files_of(place: str) -> tuple[str, ...]:
+    """The files of a shard, or of what is staged."""
+    return (*sorted(FILES), SHARD) if place == SHARDS else (*ARRAYS, TABLES[0])
+
+
+def put_files(index: Path, place: str, name: str, files: Mapping[str, bytes]) -> None:
+    """Commit a shard, or stage one, of which another machine has sent the files."""
+    retire(index, inside(index, place, name))
+    with new_folder(index, index / place / name, sum(map(len, files.values()))) as temporary:
+        for file in files_of(place):
+            (temporary / file).write_bytes(files[file])
+    if place == SHARDS:
+        retire(index, inside(index, STAGING, name))
 
 
 def drop_shard(index: Path, name: str) -> None:
@@ -156,6 +170,11 @@ def write_staged(
 def staged_names(index: Path) -> tuple[str, ...]:
     """Names of what is staged, in order."""
     return tuple(names_in(index, STAGING, SHARD_NAME))
+
+
+def is_staged(index: Path, name: str) -> bool:
+    """Whether something is staged under this name."""
+    return inside(index, STAGING, name).is_dir()
 
 
 def read_staged(index: Path, name: str) -> Staged:
