@@ -107,7 +107,9 @@ def _indexed(folder: Path) -> set[Path]:
     """The files of its indexes, but for what reading leaves there."""
     kept = {".verified", ".lock"}
     files = (path for path in (folder / "indexes").rglob("*") if path.is_file())
-    return {path for path in files if path.name not in kept and not path.name.startswith("counted-")}
+    return {
+        path for path in files if path.name not in kept and not path.name.startswith(("counted-", "hygiene-"))
+    }
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,13 @@ from auditor.store.places import (
 from auditor.store.shards import ARRAYS, FILES, SHARD, TABLES
 
 _DERIVED = re.compile(
-    "|".join((*map(re.escape, (DATABASE, VECTORS, MAP, GENERATION)), r"counted-[0-9a-f]{16}\.parquet"))
+    "|".join(
+        (
+            *map(re.escape, (DATABASE, VECTORS, MAP, GENERATION)),
+            r"counted-[0-9a-f]{16}\.parquet",
+            r"hygiene-[0-9]+\.txt",
+        )
+    )
 )
 
 

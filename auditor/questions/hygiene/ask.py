@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.errors import IndexBusy, IndexMismatch, OutputError
 from auditor.grids import split_cell_id
 from auditor.measure.evidence import cell_evidence, image_ranks
 from auditor.measure.rates import SURE, least_difference, wilson, wilson_of
@@ -26,6 +27,7 @@ PLACED = 0.25  # of the cells that know their place, beyond the mirrored one: on
 READS = 0.5  # of recognised images that stay so when covered: below, the covering is the finding
 BINS = 60
 NAMED = 10  # high-norm cells that are named
+KEPT = "hygiene-1.txt"  # its number grows when the checks change
 
 
 def hygiene(index: Index) -> Hygiene:
@@ -36,6 +38,15 @@ def hygiene(index: Index) -> Hygiene:
         checks += [*_class(index, numbers), _survival(index, numbers)]
     checks += [_norms(index, numbers), _places(index, numbers)]
     return Hygiene(index=index.name, checks=tuple(checks), **numbers)
+
+
+def brief(index: Index) -> str:
+    """The verdict in a few words, found once for each generation of an index."""
+    try:
+        path = index.file(KEPT) or index.keep(KEPT, lambda to: to.write_text(hygiene(index).brief))
+    except (IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
+        path = None
+    return path.read_text() if path else hygiene(index).brief
 
 
 def _class(index: Index, numbers: dict[str, Any]) -> Iterator[Check]:
