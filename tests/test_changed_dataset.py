@@ -55,7 +55,7 @@ def test_an_image_that_was_edited_in_place_is_indexed_again(
     assert (checked["is_sound"], checked["changed"], checked["gone"]) == (True, ["cat/04.png"], [])
     capsys.readouterr()
     update(photos)
-    assert "cat/04.png has changed in the dataset, and will be indexed again" in capsys.readouterr().err
+    assert "cat/04.png: changed in the dataset since, and will be indexed again" in capsys.readouterr().err
     after = rows()
     assert after["cat/04.png"][0] == len(before)
     assert after["cat/04.png"][2] != before["cat/04.png"][2]

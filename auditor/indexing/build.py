@@ -151,8 +151,8 @@ class Build:
         now = compare(self.writer.path, self.dataset.root)
         listed = {sample.path for sample in self.dataset.samples}
         returned = {image for image in now.returned if now.paths[image] in listed}
-        self._tell("{} in the dataset, and will be indexed again", "has changed", now.names(now.changed))
-        self._tell("{} from the dataset, and set aside", "is gone", now.names(now.gone))
+        self._tell(now.names(now.changed), "changed in the dataset since, and will be indexed again")
+        self._tell(now.names(now.gone), "gone from the dataset, and set aside")
         self.writer.set_removed((self.writer.placement.removed | now.changed | now.gone) - returned)
         placed = set(self._active_paths())
         new = iter([sample.path for sample in self.dataset.samples if sample.path not in placed])
@@ -163,13 +163,10 @@ class Build:
         self.writer.place(shards)
         self.watch.advance(1)
 
-    def _tell(self, sentence: str, verb: str, paths: Sequence[str]) -> None:
-        if len(paths) == 1:
-            self.watch.say(sentence.format(f"{paths[0]} {verb}"))
-        elif paths:
-            plural = verb.replace("has", "have").replace("is", "are")
-            named = f"{len(paths)} images, such as {paths[0]}, {plural}"
-            self.watch.say(sentence.format(named))
+    def _tell(self, paths: Sequence[str], what: str) -> None:
+        if paths:
+            others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            self.watch.say(f"{paths[0]}{others}: {what}")
 
     def _tell_planned(self) -> None:
         """A part keeps to the plan that it began with, or its ids would be those of other images."""

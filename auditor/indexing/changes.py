@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from auditor.data.changes import IndexedFile, changed
 from auditor.store.derived import image_rows
 from auditor.store.manifest import read_manifest
@@ -54,7 +52,7 @@ def dataset_differences(index: Path) -> Differences | None:
 
 def _files(index: Path) -> Iterator[IndexedFile]:
     rows = image_rows(index, ("id", "path", "size", "mtime_ns", "hash"))
-    columns = (np.ma.filled(column.astype(object), None).tolist() for column in rows.values())
+    columns = (column.tolist() for column in rows.values())
     yield from (IndexedFile(*row) for row in zip(*columns, strict=True))
 
 

@@ -62,9 +62,7 @@ def _filled(column: NDArray[Any], missing: Any, kind: Any = np.float64) -> NDArr
 
 def _image_columns(index: Index, ids: NDArray[np.int64]) -> dict[str, list[Any]]:
     rows = index.query(IMAGES, {"ids": ids.tolist()})
-    columns = {
-        name: [None if value is np.ma.masked else value for value in rows[name].tolist()] for name in rows
-    }
+    columns = {name: column.tolist() for name, column in rows.items()}
     columns["metadata"] = [json.loads(text) if text else {} for text in columns["metadata"]]
     return columns
 

@@ -150,9 +150,6 @@ class Rows:
             raise self._damaged()
         self._seen = np.full(len(self._array), verified.is_known(parts, facts))
 
-    def __len__(self) -> int:
-        return len(self._array)
-
     def take(self, rows: NDArray[np.integer] | int) -> NDArray[Any]:
         """These rows."""
         for row in np.unique(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,12 @@ def hygiene(index: Index) -> Hygiene:
 
 def brief(index: Index) -> str:
     """The verdict in a few words, found once for each generation of an index."""
+
+    def write(to: Path) -> None:
+        to.write_text(hygiene(index).brief)
+
     try:
-        path = index.file(KEPT) or index.keep(KEPT, lambda to: to.write_text(hygiene(index).brief))
+        path = index.file(KEPT) or index.keep(KEPT, write)
     except (IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
         path = None
     return path.read_text() if path else hygiene(index).brief
