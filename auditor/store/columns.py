@@ -6,6 +6,7 @@ in SQL: eight times faster than an array of Python lists.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -128,15 +129,18 @@ def select_columns(
 
 def read_parquet(path: Path, what: str = "*", where: str = "true") -> dict[str, NDArray[Any]]:
     """All columns: masked arrays where there are nulls, object arrays of arrays for lists."""
-    with _reader().cursor() as connection:
+    with _reader(os.getpid()).cursor() as connection:
         OPEN.add(connection)
         select = f"SELECT {what} FROM read_parquet(?) WHERE {where}"
         return connection.execute(select, [str(path)]).fetchnumpy()
 
 
 @cache
-def _reader() -> duckdb.DuckDBPyConnection:
-    """One for all that is read: to start DuckDB takes longer than to read a small file."""
+def _reader(process: int) -> duckdb.DuckDBPyConnection:
+    """One for all that a process reads: to start DuckDB takes longer than to read a small file.
+
+    A fork has the connection of its parent without the threads that answer it, and would wait for ever.
+    """
     return connect()
 
 

@@ -42,28 +42,33 @@ class Index:
         path: Path,
         manifest: Manifest,
         generation: Generation,
-        connection: duckdb.DuckDBPyConnection | None = None,
+        connection: duckdb.DuckDBPyConnection,
+        verified: Verified,
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.generation = generation
-        self.verified = Verified(path)
-        if connection is not None:
-            self._connection = connection
+        self.verified = verified
+        self._connection = connection
         self._firsts = [shard.first for shard in generation.shards]
         self._array = lru_cache(maxsize=None)(self._open_array)
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open an index; IndexMissing, IndexMismatch or IndexDamaged say what to do where that fails."""
+        """Open an index; IndexMissing, IndexMismatch or IndexDamaged say what to do where that fails.
+
+        Its database is open from here on, so that it stays readable when later generations replace it.
+        """
         manifest = read_manifest(path)
         generation = read_current(path)
         if generation is None:
             raise IndexDamaged(unfinished(path, manifest))
-        opened = cls(path, manifest, generation)
-        opened.file(DATABASE)
-        opened.verified.save()
-        return opened
+        verified, fix = Verified(path), repair_sentence(path)
+        parts = (DERIVED, generation.name, DATABASE)
+        database = verified.require(parts, generation.files[DATABASE], fix)
+        verified.save()
+        connection = open_database(database, generation.fingerprint, fix)
+        return cls(path, manifest, generation, connection, verified)
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +79,9 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Close the database, where anything was asked of it."""
+        """Close the database."""
         self.verified.save()
-        if "_connection" in self.__dict__:
-            self._connection.close()
+        self._connection.close()
 
     @property
     def name(self) -> str:
@@ -93,13 +97,6 @@ class Index:
     def images(self) -> int:
         """Image ids given out, those of broken and removed images included."""
         return self.generation.images
-
-    @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        """The database: to start DuckDB takes longer than to read what was kept of it."""
-        path = self.file(DATABASE)
-        assert path is not None
-        return open_database(path, self.generation.fingerprint, repair_sentence(self.path))
 
     @cached_property
     def faiss(self) -> Any:

@@ -23,7 +23,7 @@ def rescore(index: Index, manifest: Manifest, images: Columns, cells: Columns) -
     )
     current = replace(index.generation, files={}, fingerprint="of another head")
     create_tables(connection, manifest, current.fingerprint, current.removed, *sources)
-    return Index(index.path, manifest, current, connection)
+    return Index(index.path, manifest, current, connection, index.verified)
 
 
 def require_same_features(index: Index, other: Index) -> None:
