@@ -52,7 +52,8 @@ def parts(whole: Index, count: int) -> Iterator[tuple[int, Index]]:
     source = whole.file(DATABASE)
     assert source is not None
     connection.execute(f"ATTACH {quoted(source)} AS whole (READ_ONLY)")
-    with Index(whole.path, whole.manifest, whole.generation, connection) as index:
+    part = replace(whole.generation, files={}, fingerprint="of a part")  # for which nothing is kept
+    with Index(whole.path, whole.manifest, part, connection, whole.verified) as index:
         for seed in range(count):
             for table, column in (("images", "id"), ("cells", "image")):
                 connection.execute(

@@ -178,9 +178,14 @@ def test_a_broken_question_stops_no_other(site: Path, demo: Path) -> None:
     try:
         command.write_text("import nothing_of_this_name\n")
         done = run(site, demo, "metrics", "--json")
+        listed = run(site, demo, "--help")
+        asked = run(site, demo, "brightness")
     finally:
         command.write_text(whole)
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")  # which does not load it
     assert json.loads(done.stdout)
-    assert "brightness" in done.stderr
-    assert "nothing_of_this_name" in done.stderr
+    assert (listed.returncode, asked.returncode) == (0, 2)
+    assert "metrics" in listed.stdout
+    for each in (listed, asked):
+        assert "the question brightness of" in each.stderr
+        assert "nothing_of_this_name" in each.stderr

@@ -358,8 +358,8 @@ def test_a_first_edition_is_brought_forward_by_one_command(
     assert checked.is_sound
     assert not (first_edition / "audit.duckdb").exists()
     metrics = json.loads((first_edition.parent / "metrics.json").read_text())
-    answer = ask("metrics", "--index", first_edition)
-    assert {name: answer[name] for name in metrics} == metrics  # the answer has grown since
+    (answer,), (recorded,) = ask("metrics", "--index", first_edition), metrics
+    assert {name: answer[name] for name in recorded} == recorded  # the answer has grown since
     with Index.open(first_edition) as index:
         hits = nearest_cells(index, index.vectors(np.array([31]))[0], 12, searchable(index))
         rows = [[hit.path, hit.row, hit.col, round(hit.cosine, 5)] for hit in hits]
