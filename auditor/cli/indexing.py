@@ -86,7 +86,7 @@ def index(
     seed: Annotated[int, typer.Option(help="Of --sample, the probe and noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: faster, tables within 0.2 points.")
+        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: faster, other answers on some networks.")
     ] = "float32",
     shard: Annotated[
         str | None,
