@@ -201,6 +201,7 @@ def test_a_part_is_told_from_an_index(dataset: Path, audit: Callable[..., str]) 
     made = parts(dataset, 2, *OWN)
     with pytest.raises(IndexDamaged, match=r"is part 1/2 of an index.*audit merge indexes/pets\.\*-of-2"):
         audit("metrics", "--index", made[0])
+    assert "pets.1-of-2 is part 1/2; once all are made, join them with: audit merge" in audit("list")
     with pytest.raises(AuditError, match="named twice"):
         audit("merge", made[0], made[0])
     with pytest.raises(IndexMismatch, match="is part 1/2 of an index; go on with --shard 1/2"):

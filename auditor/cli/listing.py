@@ -126,7 +126,9 @@ def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
     for each in summaries:
         if each.is_newest:
             yield f"* {each.name} is the newest: commands use it where --index names no other"
-        if not each.is_complete:
+        if each.part:
+            yield f"{each.name} is part {each.part}; once all are made, join them with: audit merge"
+        elif not each.is_complete:
             yield f"{each.name} is unfinished; run its audit index again to continue it"
         if each.broken:
             yield f"{each.name}: {each.broken:,} of {plural(each.images, 'image')} could not be read"
@@ -143,6 +145,8 @@ def _summary(summary: IndexSummary) -> tuple[Entry, ...]:
 
     verdict = summary.certificate.verdict if summary.certificate else NO_DATA
     state = "unusable" if summary.problem else "" if summary.is_complete else "unfinished"
+    if summary.part:
+        state = f"part {summary.part}"
     return (
         Entry(f"{summary.name} *" if summary.is_newest else summary.name, state),
         Entry(summary.dataset),

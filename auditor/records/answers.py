@@ -46,7 +46,7 @@ class IndexSummary:
     `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
     `evidence` is the sentence on whether its cells carry the class; `audit list` alone asks for it,
-    and for `hygiene`, the verdict on its cells in a few words.
+    and for `hygiene`, the verdict on its cells in a few words. `part` is "3/16" of an index.
     """
 
     name: str
@@ -73,6 +73,7 @@ class IndexSummary:
     unclear: int | None = None
     evidence: str | None = None
     hygiene: str | None = None
+    part: str | None = None
 
     @property
     def indexed(self) -> int | None:

@@ -45,4 +45,5 @@ def summarise(
         weights=manifest.backbone.weights,
         created=manifest.created,
         modified=generation.made if generation else manifest.created,
+        part=str(manifest.part) if manifest.part else None,
     )
