@@ -112,6 +112,15 @@ def _indexed(folder: Path) -> set[Path]:
     }
 
 
+@pytest.fixture(scope="module")
+def scenes(demo_folder: Path) -> Iterator[Any]:
+    """The demo's index, open."""
+    from auditor.store import Index
+
+    with Index.open(demo_folder / "indexes" / "scenes-symbols") as index:
+        yield index
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Real photos with real annotations, and what an independent implementation says of them."""

@@ -43,12 +43,6 @@ CROP = Image.new("RGB", (112, 112), (128, 128, 128))
 
 
 @pytest.fixture(scope="module")
-def scenes(demo_folder: Path) -> Any:
-    with Index.open(demo_folder / "indexes" / "scenes-symbols") as index:
-        yield index
-
-
-@pytest.fixture(scope="module")
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A small index whose cells are scored by probes, one per fold."""
     folder = tmp_path_factory.mktemp("probed")

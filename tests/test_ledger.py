@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,6 @@ from auditor.store import Index
 from indexes import make_index, make_world, manifest, random_images, write_world
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def scenes(demo_folder: Path) -> Iterator[Index]:
-    with Index.open(demo_folder / "indexes" / "scenes-symbols") as index:
-        yield index
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from math import exp, lgamma
 
 import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.integer]
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -44,6 +47,20 @@ def exceeds(hits: int, total: int, chance: float) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(hits, total, chance, alternative="greater").pvalue) if total else 1.0
+
+
+def over_represented(
+    hits: Counts, totals: Counts, drawn: Counts, everything: Counts | int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fisher's exact test, one-sided, of groups (g) against values (v); p, and q over all, each (g, v).
+
+    Of `everything` images `totals` have a value; `drawn` were drawn at random: would as many as `hits`, or
+    more, have it?
+    """
+    from scipy.stats import false_discovery_control, hypergeom
+
+    p_values = np.clip(hypergeom.sf(hits - 1, everything, totals, drawn), 0.0, 1.0)
+    return p_values, false_discovery_control(p_values.ravel()).reshape(p_values.shape)
 
 
 def correct(p_values: Sequence[float | None]) -> list[float | None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.measure.significance import over_represented
 from auditor.search.class_shares import ImageClasses
 from auditor.store import Index
 
@@ -92,16 +93,12 @@ class Tests:
 
 def compare_groups(members: Flags, columns: Sequence[Values]) -> Tests:
     """Every group of images (g, n) against every value of every column."""
-    from scipy.stats import false_discovery_control, hypergeom
-
     has = np.concatenate([values.has for values in columns]).astype(np.float32)
     known = np.concatenate([np.broadcast_to(values.known, values.has.shape) for values in columns])
     groups = members.astype(np.float32)
     hits, drawn = (np.rint(groups @ part.T).astype(np.int64) for part in (has, known.astype(np.float32)))
     totals, everything = has.sum(axis=1).astype(np.int64), known.sum(axis=1).astype(np.int64)
-    p_values = np.clip(hypergeom.sf(hits - 1, everything, totals, drawn), 0.0, 1.0)
-    q_values = false_discovery_control(p_values.ravel()).reshape(p_values.shape)
-    return Tests(hits, totals, drawn, everything, p_values, q_values)
+    return Tests(hits, totals, drawn, everything, *over_represented(hits, totals, drawn, everything))
 
 
 def odds_ratio(hits: int, total: int, drawn: int, everything: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.measure.rates import wilson
+from auditor.measure.significance import over_represented
 from auditor.records import ClassShare, Rate
 from auditor.store import Index
 
@@ -61,14 +62,11 @@ def class_shares(classes: ImageClasses, groups: list[NDArray[np.int64]]) -> list
     """
     if not classes.names or not groups:
         return [() for _ in groups]
-    from scipy.stats import false_discovery_control, hypergeom
-
     totals, everything = classes.count(classes.images)
     counted = [classes.count(group) for group in groups]
     hits = np.stack([per_class for per_class, _ in counted])
     drawn = np.array([[total] for _, total in counted])
-    p_values = np.clip(hypergeom.sf(hits - 1, everything, totals, drawn), 0.0, 1.0)
-    q_values = false_discovery_control(p_values.ravel()).reshape(p_values.shape)
+    p_values, q_values = over_represented(hits, totals, drawn, everything)
     shares = []
     for group, (per_class, total) in enumerate(counted):
         rows = [
