@@ -33,6 +33,7 @@ from auditor.store import (
     Placed,
     list_indexes,
     newest,
+    once,
     promote_staged,
     read_current,
     read_manifest,
@@ -432,3 +433,19 @@ def test_what_is_counted_once_is_what_would_be_counted_again(
     current = read_current(path)
     assert current is not None
     assert not list((path / "derived" / current.name).glob("counted-*"))
+
+
+def test_an_open_index_is_asked_once_for_each_set_of_options(tmp_path: Path) -> None:
+    asked = []
+
+    @once
+    def ask(index: Index, *, seed: int = 0) -> list[int]:
+        asked.append(seed)
+        return [index.images, seed]
+
+    make_index(tmp_path / "a", random_images(2, 5))
+    with Index.open(tmp_path / "a") as index, Index.open(tmp_path / "a") as same:
+        assert ask(index) is ask(index)
+        assert ask(index, seed=1) is ask(index, seed=1) is not ask(index)
+        assert ask(same) == ask(index)
+        assert asked == [0, 1, 0]

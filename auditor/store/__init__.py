@@ -6,6 +6,7 @@ from auditor.store.index import Index
 from auditor.store.listing import list_indexes, newest, summary_of
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, Manifest, read_manifest
 from auditor.store.map_file import find_map, save_map, stored_map
+from auditor.store.once import once
 from auditor.store.placement import Placed, Placement, read_placement
 from auditor.store.shards import (
     Shard,
@@ -35,6 +36,7 @@ __all__ = [
     "find_map",
     "list_indexes",
     "newest",
+    "once",
     "promote_staged",
     "read_current",
     "read_manifest",

@@ -20,7 +20,7 @@ from auditor.search.cluster import find_exemplars
 from auditor.search.cluster_facts import position_lift
 from auditor.search.content import usable_images
 from auditor.search.partition import part_cells
-from auditor.store import Index
+from auditor.store import Index, once
 
 LEVEL = 0.01  # of q: in 99 of 100 data sets where nothing follows anything there is no mark
 RUNS = 20  # shuffles
@@ -32,6 +32,7 @@ Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
 
+@once
 def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
     """Groups of cells that follow a label, a split or metadata; DatasetError where no column says it."""
     images = usable_images(index)

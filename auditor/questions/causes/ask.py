@@ -18,7 +18,7 @@ from auditor.records import SIGNIFICANT, Rate
 from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, percent, share
-from auditor.store import Index
+from auditor.store import Index, once
 
 MOST = 0.5  # of the object's cells, and the mean probability there, that make a label suspect
 RUNS = 20  # shuffles
@@ -67,6 +67,7 @@ class Said:
         return Said(self.labels[order], self.own[order], self.others[order], self.background[order])
 
 
+@once
 def causes(index: Index) -> Causes:
     """Every wrong image with its cause; the causes over all, by class, and as chance would have them."""
     require_head(index)
