@@ -284,6 +284,19 @@ def test_the_command_the_list_and_the_page_say_the_same(
     assert sum(isinstance(section.record, Hygiene) for section in page.sections) == 1
 
 
+def test_a_comparison_says_which_of_the_indexes_is_not_worth_reading(tmp_path: Path) -> None:
+    placed_one = make_index(tmp_path / "placed", placed(1, 3.0), grid=GRID)
+    sound = make_index(tmp_path / "sound", known(2))
+
+    def unread(first: Path, other: Path) -> list[str]:
+        with Index.open(first) as index, Index.open(other) as beside:
+            page = compose(index, Wish(), is_live=False, bar=Bar(quiet=True), others=[beside])
+        return [banner for banner in page.banners if "not worth reading" in banner]
+
+    assert [banner.startswith("placed: ") for banner in unread(sound, placed_one)] == [True]
+    assert [banner.startswith("Its cells ") for banner in unread(placed_one, sound)] == [True]
+
+
 # --------------------------------------------------------------------------------- real networks
 
 

@@ -86,7 +86,7 @@ def compose_answers(
         notes=(*_reasons(sections), *notes, *manifest.dataset.notes, *remarks(index)),
         versions=tuple(manifest.versions.items()),
         command=command,
-        banners=(*banners(index), *warnings(sections)),
+        banners=(*banners(index), *warnings(sections, others)),
         verdicts=verdicts,
         nothing=nothing(sections),
         tiles=tiles(sections),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from auditor.measure.rates import wilson
 from auditor.questions.context.record import ContextTable
+from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.hygiene.record import Hygiene
 from auditor.questions.metrics.record import Metrics
 from auditor.records import Rate
@@ -34,10 +35,12 @@ def banners(index: Index) -> tuple[str, ...]:
     )
 
 
-def warnings(sections: Sequence[Section]) -> tuple[str, ...]:
-    """What an answer says against believing the others: that the cells are not worth reading."""
+def warnings(sections: Sequence[Section], others: Sequence[Index]) -> tuple[str, ...]:
+    """What an answer says against believing the others: that cells are not worth reading, whose they are."""
     records = (section.record for section in sections)
-    return tuple(each.sentence for each in records if isinstance(each, Hygiene) and each.verdict == "fail")
+    own = (each.sentence for each in records if isinstance(each, Hygiene) and each.verdict == "fail")
+    compared = ((other.name, hygiene(other)) for other in others)
+    return (*own, *(f"{name}: {each.sentence}" for name, each in compared if each.verdict == "fail"))
 
 
 def nothing(sections: Sequence[Section]) -> str:
