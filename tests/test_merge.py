@@ -197,6 +197,73 @@ def test_a_part_keeps_to_its_plan_when_the_dataset_grows(dataset: Path, capsys: 
         assert merged.path_of(7) == "cat/03.png"
 
 
+@pytest.mark.parametrize("harm", ["lost", "damaged"])
+def test_a_part_whose_plan_was_lost_is_planned_as_the_others(dataset: Path, harm: str) -> None:
+    """Its own shards cannot say what the others hold: what is planned anew is the dataset."""
+    index(dataset, *OWN, "--name", "whole")
+    made = parts(dataset, 2, *OWN)
+    shutil.rmtree(made[1] / "shards" / shard_names(made[1])[0])
+    lose_plan(made[1], harm)
+    with pytest.raises(IndexDamaged, match=r"audit check --index .*2-of-2 --repair"):
+        run_audit("merge", *made)
+    checked = check(made[1], repair=True)
+    assert "is a shard that the plan does not have" in checked.problems[0]
+    assert "--shard 2/2" in checked.repair[0]
+    index(dataset, *OWN, "--name", "pets", "--shard", "2/2")
+    assert check(made[1]).is_sound
+    run_audit("merge", *made, "--max-bad", "1")
+    assert_same(Path("indexes/whole"), Path("indexes/pets"))
+
+
+@pytest.mark.parametrize("repair", [True, False])
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_a_plan_lost_with_a_shard_is_made_again_from_the_dataset(
+    dataset: Path, lost: int, repair: bool
+) -> None:
+    index(dataset, *OWN, "--name", "whole")
+    shutil.copytree("indexes/whole", "indexes/harmed")
+    harmed = Path("indexes/harmed")
+    shutil.rmtree(harmed / "shards" / shard_names(harmed)[lost])
+    lose_plan(harmed, "lost")
+    if repair:
+        check(harmed, repair=True)
+    index(dataset, *OWN, "--name", "harmed")
+    assert_same(Path("indexes/whole"), harmed)
+
+
+def test_a_whole_index_that_lost_its_plan_keeps_its_ids_when_the_dataset_grew(dataset: Path) -> None:
+    """The first image by name is new: planned from the dataset, every image would move on by one."""
+    index(dataset, *OWN, "--name", "pets")
+    write_photo(dataset / "images" / "cat" / "000.png", 30)
+    before = shard_names(Path("indexes/pets"))
+    lose_plan(Path("indexes/pets"), "lost")
+    index(dataset, *OWN, "--name", "pets")
+    assert check(Path("indexes/pets")).is_sound
+    assert shard_names(Path("indexes/pets"))[:-1] == before
+    with Index.open(Path("indexes/pets")) as grown:
+        assert [grown.path_of(image) for image in (0, 7)] == ["cat/00.png", "cat/000.png"]
+        assert grown.images == 8
+
+
+def test_shards_of_another_state_of_the_dataset_are_not_taken_for_what_is_planned_anew(dataset: Path) -> None:
+    index(dataset, *OWN, "--name", "pets", "--shard", "1/2")
+    write_photo(dataset / "images" / "cat" / "000.png", 30)
+    index(dataset, *OWN, "--name", "whole")
+    lose_plan(Path("indexes/pets.1-of-2"), "lost")
+    made = parts(dataset, 2, *OWN)
+    run_audit("merge", *made, "--max-bad", "1")
+    with Index.open(Path("indexes/whole")) as whole, Index.open(Path("indexes/pets")) as merged:
+        assert merged.generation.shards == whole.generation.shards  # with the checksums of all files
+
+
+def lose_plan(path: Path, harm: str) -> None:
+    if harm == "lost":
+        shutil.rmtree(path / "plan")
+        return
+    (file,) = (path / "plan").iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+
+
 def test_a_part_is_told_from_an_index(dataset: Path, audit: Callable[..., str]) -> None:
     made = parts(dataset, 2, *OWN)
     with pytest.raises(IndexDamaged, match=r"is part 1/2 of an index.*audit merge indexes/pets\.\*-of-2"):

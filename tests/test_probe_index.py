@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import reference
 from conftest import run_audit
 from numpy.typing import NDArray
+from photos import SMALL, write_dataset
 from safetensors.numpy import load_file
+from same import assert_same
 from sklearn.linear_model import LogisticRegression
 
 from auditor.errors import DatasetError, IndexMismatch
@@ -325,3 +328,19 @@ def assert_people_agree(path: Path) -> None:
         ours[inside] = (vectors[inside] @ head.weight[held].numpy().T + head.bias[held].numpy()).argmax(1)
     assert (ours == theirs).mean() > 0.9
     assert (ours == labels).mean() > (theirs == labels).mean() - 0.03
+
+
+@pytest.mark.parametrize("kept", ["the probe", "nothing"])
+def test_a_lost_shard_of_an_index_with_a_probe_is_made_again_bit_for_bit(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is scored from was in half precision when the probe was trained, and is again."""
+    monkeypatch.chdir(tmp_path)
+    root = write_dataset(tmp_path / "pets", images=7)
+    words = ("index", root / "images", "-a", root / "boxes", *SMALL, "--head", "probe", "--name")
+    run_audit(*words, "whole")
+    shutil.copytree("indexes/whole", "indexes/again")
+    again = Path("indexes/again")
+    shutil.rmtree(again / "shards" if kept == "the probe" else again)
+    run_audit(*words, "again")
+    assert_same(Path("indexes/whole"), again)

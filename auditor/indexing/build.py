@@ -15,6 +15,7 @@ from auditor.indexing.extract import Extractor, restore_grid
 from auditor.indexing.head import find_head, train_head
 from auditor.indexing.on_ray import make_on_ray
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
+from auditor.indexing.replan import cut, recover_plan
 from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.score import score_grid
 from auditor.indexing.shard import ShardRows
@@ -26,7 +27,6 @@ from auditor.records.watch import Watch
 from auditor.store.go_on import unfinished
 from auditor.store.listing import summary_of
 from auditor.store.manifest import is_index
-from auditor.store.placement import Placed
 from auditor.store.places import SHARDS, STAGING
 from auditor.store.shards import Staged, is_staged, promote_staged, read_staged, write_shard, write_staged
 from auditor.store.writer import IndexWriter
@@ -116,6 +116,8 @@ class Build:
 
     def run(self) -> None:
         """Everything that is left to do; safe to kill at any point."""
+        if (others := recover_plan(self.writer, self._paths(), self.shard_images)) is not None:
+            self.watch.say(f"the plan was lost and is made again, and {others} shards that are not of it")
         if damaged := self.writer.drop_damaged():
             self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
         self._place()
@@ -149,18 +151,14 @@ class Build:
             return self._tell_planned()
         self.watch.start("comparing the dataset with the index", 1)
         now = compare(self.writer.path, self.dataset.root)
-        listed = {sample.path for sample in self.dataset.samples}
+        listed = set(self._paths())
         returned = {image for image in now.returned if now.paths[image] in listed}
         self._tell(now.names(now.changed), "changed in the dataset since, and will be indexed again")
         self._tell(now.names(now.gone), "gone from the dataset, and set aside")
         self.writer.set_removed((self.writer.placement.removed | now.changed | now.gone) - returned)
         placed = set(self._active_paths())
-        new = iter([sample.path for sample in self.dataset.samples if sample.path not in placed])
-        first, shards = self.writer.placement.images, []
-        while paths := tuple(islice(new, self.shard_images)):
-            shards.append(Placed(f"{first:09d}", first, paths))
-            first += len(paths)
-        self.writer.place(shards)
+        new = (path for path in self._paths() if path not in placed)
+        self.writer.place(cut(new, self.writer.placement.images, self.shard_images))
         self.watch.advance(1)
 
     def _tell(self, paths: Sequence[str], what: str) -> None:
@@ -170,7 +168,7 @@ class Build:
 
     def _tell_planned(self) -> None:
         """A part keeps to the plan that it began with, or its ids would be those of other images."""
-        listed = {sample.path for sample in self.dataset.samples}
+        listed = set(self._paths())
         if differing := sorted(listed ^ set(self._active_paths())):
             self.watch.say(
                 f"the dataset is not as it was planned ({len(differing)} images, such as {differing[0]}); "
@@ -182,6 +180,10 @@ class Build:
         images = sum(len(shard.paths) for shard in shards)
         self.watch.say(f"{images} images in {len(shards)} of {len(planned)} shards are done")
         self.watch.say(unfinished(self.writer.path, self.writer.manifest))
+
+    def _paths(self) -> Iterator[str]:
+        """Paths of the images that the dataset lists."""
+        return (sample.path for sample in self.dataset.samples)
 
     def _active_paths(self) -> Iterator[str]:
         """Paths of the images that were given an id and are not set aside."""
@@ -251,8 +253,8 @@ class Build:
             if staged is None:
                 grid = self.extractor.original(list(batch.values()))
                 rows.put_features(list(batch), grid)
-            else:
-                grid = restore_grid(staged, list(batch))
+            if staged is not None or self._scores_what_is_kept:
+                grid = restore_grid(staged or rows, list(batch))
             if head is not None:
                 self._score(rows, batch, grid, head)
         images, cells = rows.image_columns(), rows.cell_columns(has_head=head is not None)
@@ -261,6 +263,14 @@ class Build:
             write_shard(path, manifest, task.name, **rows.arrays(), images=images, cells=cells)
         else:
             promote_staged(path, manifest, task.name, images=images, cells=cells)
+
+    @property
+    def _scores_what_is_kept(self) -> bool:
+        """Whether the head is a probe of this index, trained while the first shards were staged.
+
+        A shard that comes later or was lost is scored like those, from features as they are stored.
+        """
+        return self.plan.head == "probe" and not self.writer.manifest.options.get("head_file")
 
     def _score(self, rows: ShardRows, batch: Batch, grid: Grid, head: Head) -> None:
         """Class scores of the originals and, where something is annotated, of the occluded variants."""

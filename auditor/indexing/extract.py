@@ -10,6 +10,7 @@ from torch import Tensor
 
 from auditor.data.load import Loaded
 from auditor.data.occlusion import normalise, occlude
+from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
 from auditor.records import Fill
 from auditor.store.manifest import Manifest
@@ -52,7 +53,7 @@ class Extractor:
             return self.backbone.grid_of(images)
 
 
-def restore_grid(staged: Staged, rows: Sequence[int]) -> Grid:
-    """The grid of staged images from their unit vectors and norms (fp16: to 2e-4 of the logits)."""
-    features = torch.from_numpy(staged.features[rows].astype(np.float32) * staged.norms[rows][..., None])
-    return Grid(features, torch.from_numpy(np.array(staged.pooled[rows])), None, None)
+def restore_grid(held: Staged | ShardRows, rows: Sequence[int]) -> Grid:
+    """The grid of images from the unit vectors and norms that are kept (fp16: to 2e-4 of the logits)."""
+    features = torch.from_numpy(held.features[rows].astype(np.float32) * held.norms[rows][..., None])
+    return Grid(features, torch.from_numpy(np.array(held.pooled[rows])), None, None)

@@ -15,9 +15,9 @@ from auditor.files import new_file
 from auditor.records.watch import Watch
 from auditor.store.go_on import index_command
 from auditor.store.lock import take_lock
-from auditor.store.manifest import Manifest, head_path, is_index, read_manifest
+from auditor.store.manifest import Manifest, head_path, is_index, read_manifest, repair_sentence
 from auditor.store.part import Part
-from auditor.store.placement import Placed, Placement, read_placement
+from auditor.store.placement import Placed, Placement, is_plan_lost, read_placement
 from auditor.store.places import SHARDS, STAGING
 from auditor.store.same import differences_of_parts
 from auditor.store.shards import adopt, is_staged, read_staged, shard_names, staged_names
@@ -36,7 +36,9 @@ class Source:
 
     @classmethod
     def read(cls, path: Path) -> Source:
-        """A part whose lock is held."""
+        """A part whose lock is held; IndexDamaged where the plan of its shards was lost."""
+        if is_plan_lost(path):
+            raise IndexDamaged(f"the plan of {path} is lost or damaged; {repair_sentence(path)}")
         shards, staged = frozenset(shard_names(path)), frozenset(staged_names(path))
         return cls(path, read_manifest(path), read_placement(path), shards, staged)
 

@@ -16,6 +16,7 @@ import numpy as np
 from auditor.errors import IndexDamaged
 from auditor.files import digest, flush, temporary_name
 from auditor.store.columns import read_parquet, write_parquet
+from auditor.store.manifest import repair_sentence
 from auditor.store.places import PLAN, PLAN_NAME, SHARDS, inside, names_in
 from auditor.store.shards import TABLES, read_shard, shard_names
 
@@ -58,6 +59,15 @@ def read_placement(index: Path) -> Placement:
     return Placement(tuple(sorted(shards.values(), key=lambda shard: shard.first)), frozenset(removed))
 
 
+def is_plan_lost(index: Path) -> bool:
+    """Whether the plan cannot be read, or lacks shards that are there: it came before them."""
+    try:
+        planned = {placed.name for placed in read_placement(index).shards}
+    except IndexDamaged:
+        return True
+    return not set(shard_names(index)) <= planned
+
+
 def planned_images(index: Path) -> int:
     """Image ids given out so far, without reading which; IndexDamaged as `read_placement`."""
     ids = [read_parquet(path, "max(id) AS id", "shard IS NOT NULL")["id"] for path in _files(index)]
@@ -68,7 +78,9 @@ def _files(index: Path) -> Iterator[Path]:
     for number, name in enumerate(names_in(index, PLAN, PLAN_NAME)):
         path = inside(index, PLAN, name)
         if digest(path)[:16] != name[6:22] or int(name[:5]) != number:
-            raise IndexDamaged(f"{path} is damaged, or a file of the plan before it is missing")
+            raise IndexDamaged(
+                f"{path} is damaged, or a file of the plan before it is missing; {repair_sentence(index)}"
+            )
         yield path
 
 
@@ -91,18 +103,34 @@ def set_removed(index: Path, removed: Iterable[int], restored: Iterable[int]) ->
     _append(index, {"id": np.array([*gone, *back]), "path": nothing, "shard": nothing, "is_removed": flags})
 
 
-def rebuild_placement(index: Path, removed: Iterable[int]) -> None:
-    """The plan anew from what the committed shards hold; what was planned and not yet made is forgotten."""
-    shards = []
-    for name in shard_names(index):
-        shard = read_shard(index, name)
-        paths = read_parquet(inside(index, SHARDS, name, TABLES[0]))["path"]
-        shards.append(Placed(name, shard.first, tuple(map(str, paths))))
+def rebuild_placement(index: Path, removed: Iterable[int], is_part: bool = False) -> bool:
+    """The plan anew from what the committed shards hold; what was planned and not yet made is forgotten.
+
+    False, and no plan, where they cannot say it: of a part, or with gaps between them, where only the dataset
+    knows what the others were to hold.
+    """
+    shards = sorted(held_shards(index), key=lambda shard: shard.first)
     for name in names_in(index, PLAN, PLAN_NAME):
         inside(index, PLAN, name).unlink()
+    ends = [shard.first + len(shard.paths) for shard in shards]
+    if is_part or [shard.first for shard in shards] != [0, *ends][:-1]:
+        return False
     if shards:
-        extend_placement(index, sorted(shards, key=lambda shard: shard.first))
+        extend_placement(index, shards)
     set_removed(index, removed, ())
+    return True
+
+
+def held_shards(index: Path) -> Iterator[Placed]:
+    """The committed shards as they were planned; one that cannot say it leaves a gap."""
+    for name in shard_names(index):
+        try:
+            shard = read_shard(index, name)
+        except IndexDamaged:
+            continue
+        file = inside(index, SHARDS, name, TABLES[0])
+        if shard.files[TABLES[0]].hold_for(file):
+            yield Placed(name, shard.first, tuple(map(str, read_parquet(file)["path"])))
 
 
 def _place(shards: dict[str, Placed], ids: Sequence[int], paths: Sequence[str], names: Sequence[str]) -> None:

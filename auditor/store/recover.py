@@ -8,7 +8,7 @@ from auditor.errors import AuditError, IndexDamaged
 from auditor.store.generations import read_current
 from auditor.store.lock import take_lock
 from auditor.store.manifest import Manifest, head_path, read_manifest, write_manifest
-from auditor.store.placement import read_placement, rebuild_placement
+from auditor.store.placement import is_plan_lost, rebuild_placement
 from auditor.store.places import MANIFEST, PLAN, SHARDS, inside
 from auditor.store.sealed import read_sealed
 from auditor.store.shards import read_shard, shard_names
@@ -21,8 +21,7 @@ def recover(path: Path) -> tuple[str, ...]:
         if _is_manifest_lost(path):
             write_manifest(path, _from_shards(path))
             made.append(f"{path / MANIFEST} was lost or damaged; it was made again from the shards' copies")
-        if _is_plan_lost(path):
-            rebuild_placement(path, _removed(path))
+        if is_plan_lost(path) and rebuild_plan(path, read_manifest(path)):
             made.append(f"{path / PLAN} was lost or damaged; it was made again from the shards")
     return tuple(made)
 
@@ -35,13 +34,9 @@ def _is_manifest_lost(path: Path) -> bool:
     return False
 
 
-def _is_plan_lost(path: Path) -> bool:
-    """Whether the plan cannot be read, or lacks shards that are there: it came before them."""
-    try:
-        planned = {placed.name for placed in read_placement(path).shards}
-    except IndexDamaged:
-        return True
-    return not set(shard_names(path)) <= planned
+def rebuild_plan(path: Path, manifest: Manifest) -> bool:
+    """Make the plan again from the shards; False where they cannot say it, and the next run has to."""
+    return rebuild_placement(path, _removed(path), is_part=manifest.part is not None)
 
 
 def _from_shards(path: Path) -> Manifest:
