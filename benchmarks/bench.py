@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,10 @@ from side_by_side import compare, load, peak_memory, run
 from sklearn.linear_model import LogisticRegression
 
 from auditor.measure.counts import CLASSES, PAIRS, count_images, count_pairs
+from auditor.models.heads import OwnHead, certify
 from auditor.models.probe import train_probe
+from auditor.models.remembered import identify, remember_certificate
+from auditor.models.weights import assemble, load_backbone
 from auditor.records import ClassName
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, Placed, read_placement, read_shard
@@ -145,6 +149,27 @@ def start() -> None:
         )
 
 
+def opening() -> None:
+    """A model taken apart and its head certified on eight images: remembered, and measured."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(8, 3, 224, 224, generator=generator)
+    for name in ("resnet18", "resnet50"):
+        first = load_backbone(name, weights="random:0", device="cpu")
+        built = first.spec, first.anatomy.tower.module, first.preprocess
+        words = {"weights_sha256": first.weights_sha256, "classes": first.classes}
+
+        def remember(built: Any = built, words: Any = words) -> None:
+            identity = identify(built[0], 224, words["weights_sha256"], torch.device("cpu"))
+            backbone = assemble(*built, **words, identity=identity)
+            remember_certificate(backbone, OwnHead(backbone), "own", images)
+
+        def measure(built: Any = built, words: Any = words) -> None:
+            backbone = assemble(*built, **words)
+            certify(backbone, OwnHead(backbone), images)
+
+        compare(f"opening {name}, remembered / measured", remember, measure)
+
+
 def probes() -> None:
     """A probe of 2,000 images and five folds against scikit-learn's regressions on the same folds."""
     rng = np.random.default_rng(0)
@@ -235,7 +260,8 @@ def commits() -> None:
 
 
 BENCHES: dict[str, Callable[[], None]] = {
-    bench.__name__: bench for bench in (verification, counts, search, start, probes, memory, plans, commits)
+    bench.__name__: bench
+    for bench in (verification, counts, search, start, opening, probes, memory, plans, commits)
 }
 
 if __name__ == "__main__":

@@ -46,6 +46,14 @@ def run_audit(*words: str | Path) -> None:
     app([str(word) for word in words], standalone_mode=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def measured_anew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What was measured of models in earlier sessions is not taken."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUDIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def audit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run a command and return what it printed on standard output, each row on one line."""

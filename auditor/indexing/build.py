@@ -20,7 +20,8 @@ from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.score import score_grid
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
-from auditor.models.heads import Head, certify
+from auditor.models.heads import Head
+from auditor.models.remembered import remember_certificate
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.records.watch import Watch
@@ -211,9 +212,11 @@ class Build:
             )
 
     def _certify(self, head: Head | None) -> Certificate | None:
-        samples = self.load(self.dataset.samples[: 4 * CERTIFIED], ahead=self.request.workers)
-        loaded = list(islice((item for item in samples if item.is_ok), CERTIFIED))
-        return certify(self.backbone, head, self.extractor.images(loaded)) if loaded else None
+        samples, loaded = iter(self.dataset.samples[: 4 * CERTIFIED]), list[Loaded]()
+        while wanted := list(islice(samples, CERTIFIED - len(loaded))):
+            loaded += [item for item in self.load(wanted) if item.is_ok]
+        facts, images = self.writer.manifest.head, self.extractor.images
+        return remember_certificate(self.backbone, head, facts.sha256, images(loaded)) if loaded else None
 
     # ------------------------------------------------------------------------------------- the shards
 
@@ -301,7 +304,7 @@ class Build:
         if batch:
             yield batch
 
-    def load(self, samples: Iterable[Sample], ahead: int | None = None) -> Iterator[Loaded]:
+    def load(self, samples: Iterable[Sample]) -> Iterator[Loaded]:
         """Samples of all shards in one stream, so that decoding does not wait at the end of each."""
-        preprocess, ahead = self.backbone.preprocess, ahead or 2 * self.request.batch
-        return load_ahead(self.dataset, samples, preprocess, workers=self.request.workers, ahead=ahead)
+        workers, ahead = self.request.workers, 2 * self.request.batch
+        return load_ahead(self.dataset, samples, self.backbone.preprocess, workers=workers, ahead=ahead)

@@ -50,6 +50,7 @@ class Backbone:
     """A loaded model, read through its anatomy; nothing here knows what architecture it is.
 
     Gradients pass through all that it computes: who wants numbers alone asks under `torch.no_grad()`.
+    `identity` names everything that decides what is measured of it, "" where that is not known.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Backbone:
         weights_sha256: str,
         classes: tuple[ClassName, ...] = (),
         text: TextTower | None = None,
+        identity: str = "",
     ) -> None:
         self.name = spec.name
         self.spec = spec
@@ -69,6 +71,7 @@ class Backbone:
         self.weights_sha256 = weights_sha256
         self.classes = classes
         self.text = text
+        self.identity = identity
 
     @property
     def grid(self) -> tuple[int, int]:

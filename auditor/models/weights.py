@@ -20,6 +20,7 @@ from auditor.models.checkpoints import read_checkpoint
 from auditor.models.hub import fetch
 from auditor.models.imagenet import class_names
 from auditor.models.preprocessing import choose_preprocess, override_statistics
+from auditor.models.remembered import identify, remember_anatomy
 from auditor.models.source import Source
 from auditor.models.towers import Tower
 from auditor.records import ClassName, Interpolation, Preprocess
@@ -60,12 +61,14 @@ def load_backbone(
     model = _build(spec, source, prepared.crop, path, seed)
     if sha256 is None and path is not None:
         sha256 = digest(path, "sha256")
+    placed = pick_device(device)
     return assemble(
         spec,
-        model.to(pick_device(device)),
+        model.to(placed),
         prepared,
         weights_sha256=sha256 or "",
         classes=_classes(spec, source, model, is_own_file=weights is not None and path is not None),
+        identity=identify(spec, prepared.crop, sha256, placed) if sha256 else "",
     )
 
 
@@ -76,22 +79,38 @@ def assemble(
     *,
     weights_sha256: str,
     classes: tuple[ClassName, ...] = (),
+    identity: str = "",
 ) -> Backbone:
-    """A Backbone around a built model: its tower is found, its head taken apart and measured."""
+    """A Backbone around a built model: its tower is found, its head taken apart and measured.
+
+    With an `identity` what was measured under it before is taken instead.
+    """
     tower, text = Tower(model), None
     if spec.library == "open_clip":
         from auditor.models.open_clip_models import image_tower, text_tower
 
         tower, text = image_tower(model), text_tower(model, spec.model)
-    images = _drawn_images(preprocess.crop).to(next(model.parameters()).device)
+    device = next(model.parameters()).device
+
+    def measure() -> Anatomy:
+        return dissect(tower, _drawn_images(preprocess.crop).to(device))
+
     try:
-        anatomy = dissect(tower, images)
+        anatomy = remember_anatomy(tower, identity, measure) if identity else measure()
     except (RuntimeError, AssertionError, ValueError) as problem:
         raise BackboneError(
             f"{spec.name} cannot take images of {preprocess.crop} pixels: {problem}"
         ) from problem
     _check_cover(spec, anatomy, preprocess.crop)
-    return Backbone(spec, anatomy, preprocess, weights_sha256=weights_sha256, classes=classes, text=text)
+    return Backbone(
+        spec,
+        anatomy,
+        preprocess,
+        weights_sha256=weights_sha256,
+        classes=classes,
+        text=text,
+        identity=identity,
+    )
 
 
 def _check_cover(spec: BackboneSpec, anatomy: Anatomy, size: int) -> None:
