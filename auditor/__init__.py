@@ -42,11 +42,12 @@ def index(
     `options` are the fields of `auditor.indexing.request.Request`: backbone, annotations, head, size ...
     `to` is the index's folder, indexes/DATASET-BACKBONE when not given; `watch` is told of the progress.
     """
+    from auditor.data.remote import locate
     from auditor.indexing.request import Request
     from auditor.indexing.start import INDEXES, build_index
     from auditor.records.watch import Silence
 
-    request = Request(dataset=Path(dataset), **options)
+    request = Request(dataset=locate(dataset), **options)
     path = None if to is None else Path(to)
     built = build_index(request, watch or Silence(), path=path)
     return open(path or INDEXES / built.name)

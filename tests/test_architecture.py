@@ -40,7 +40,7 @@ PACKAGES = {
     "files": set(),
     "grids": {"numpy"},
     "records": {"numpy"},
-    "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb", "yaml"},
+    "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb", "yaml", "fsspec"},
     "models": {"numpy", "torch", "timm", "open_clip", "safetensors", "huggingface_hub"},
     "store": {"numpy", "duckdb", "faiss", "filelock", "safetensors"},
     "train": {"numpy", "PIL", "torch", "torchvision", "safetensors"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from auditor.cli.listing import view_indexes
+from auditor.data.remote import locate
 from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
 from auditor.terminal.endings import keeping
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     from auditor.records import IndexSummary
 
 DataFolder = Annotated[
-    Path, typer.Argument(help="Folder of images, tars or Parquet files, read in place.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Folder of images, tars or Parquet files, read in place; also a URL, such as s3://bucket/photos.",
+        show_default=False,
+        parser=locate,
+        metavar="DATASET",
+    ),
 ]
 Triple = Annotated[
     str | None, typer.Option(metavar="R,G,B", help="One number or three; the backbone's own if not given.")
@@ -46,7 +53,14 @@ def index(
         ),
     ] = None,
     annotations: Annotated[
-        Path | None, typer.Option("--annotations", "-a", help="Boxes, masks or labels that lie elsewhere.")
+        Path | None,
+        typer.Option(
+            "--annotations",
+            "-a",
+            help="Boxes, masks or labels that lie elsewhere.",
+            parser=locate,
+            metavar="PATH",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the index; DATASET-BACKBONE when not given.")

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.data.files import SPLITS
+from auditor.data.remote import RemotePath
 from auditor.errors import DatasetError, ImageError, first_line
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _list_tar(path: Path, size: int, mtime_ns: int) -> TarListing:
     members: list[Member] = []
     problems: list[str] = []
     try:
-        with tarfile.open(path, "r:") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _whole_members(tar, path, size, problems):
                 if name := _safe_name(member.name):
                     members.append(Member(name, member.offset_data, member.size))
@@ -176,14 +177,23 @@ def _member(path: Path, name: str) -> Member:
 # ------------------------------------------------------------------------------------- Parquet
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """DuckDB in memory, in one thread, never fetching extensions from a server."""
+def connect(place: Path) -> duckdb.DuckDBPyConnection:
+    """DuckDB in memory, in one thread, never fetching extensions; it reads the store of the place."""
     import duckdb
 
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False},
     )
+    if isinstance(place, RemotePath):
+        connection.register_filesystem(place.file_system)
+    return connection
+
+
+def why_not(error: duckdb.Error) -> str:
+    """What DuckDB says in one line: of a store's error that is the last of a Python traceback's."""
+    text = str(error).partition("\n\n")[0].strip()
+    return text.splitlines()[-1] if text.startswith("Traceback") else first_line(error)
 
 
 def quoted(name: str) -> str:
@@ -217,7 +227,7 @@ class Rows:
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
         self._blocks: dict[int, dict[int, bytes | None]] = {}
-        with connect() as connection:
+        with connect(path) as connection:
             self.column = image_column(connection, path)
             groups = connection.execute(
                 "SELECT DISTINCT row_group_id, row_group_num_rows, row_group_bytes FROM parquet_metadata(?) "
@@ -254,10 +264,10 @@ class Rows:
             "read_parquet(?, file_row_number = true) WHERE file_row_number >= ? AND file_row_number < ?"
         )
         try:
-            with connect() as connection:
+            with connect(self.path) as connection:
                 return dict(connection.execute(sql, [os.fspath(self.path), first, end]).fetchall())
         except duckdb.Error as error:
-            raise OSError(f"{self.path} is damaged in rows {first} to {end}: {first_line(error)}") from error
+            raise OSError(f"{self.path} is damaged in rows {first} to {end}: {why_not(error)}") from error
 
 
 def _open_rows(path: Path) -> Rows:
@@ -267,7 +277,7 @@ def _open_rows(path: Path) -> Rows:
     try:
         return _rows(path, status.st_size, status.st_mtime_ns)
     except duckdb.Error as error:
-        raise OSError(f"{path} is no Parquet file that can be read: {first_line(error)}") from error
+        raise OSError(f"{path} is no Parquet file that can be read: {why_not(error)}") from error
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from auditor.data.notes import Notes
+from auditor.data.remote import RemotePath
 from auditor.errors import DatasetError
 
 IMAGE_SUFFIXES = frozenset(
@@ -75,19 +76,37 @@ def list_source(root: Path, annotations: Path | None, notes: Notes) -> Source:
 
 def check_places(root: Path, annotations: Path | None) -> None:
     """DatasetError where the images' folder or their annotations are not there."""
-    if not root.is_dir() and not (root.is_file() and suffix(root.name) in CONTAINERS):
-        raise DatasetError(f"{root} is not a folder; name the folder that holds the images")
-    if annotations is not None and not annotations.is_dir() and not annotations.is_file():
-        raise DatasetError(f"annotations {annotations} do not exist; name a file or a folder that does")
+    try:
+        if not root.is_dir() and not (root.is_file() and suffix(root.name) in CONTAINERS):
+            raise DatasetError(f"{root} is not a folder; name the folder that holds the images")
+        if annotations is not None and not annotations.is_dir() and not annotations.is_file():
+            raise DatasetError(f"annotations {annotations} do not exist; name a file or a folder that does")
+    except OSError as error:
+        raise DatasetError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def list_files(root: Path, notes: Notes) -> Files:
     """All regular, visible files below `root`, following links but entering each folder once."""
     images: list[str] = []
     others: list[str] = []
-    for path in _walk(root, notes):
+    for path in _objects(root, notes) if isinstance(root, RemotePath) else _walk(root, notes):
         (images if suffix(path) in IMAGE_SUFFIXES else others).append(path)
     return Files(root, tuple(sorted(images)), tuple(sorted(others)))
+
+
+def _objects(root: RemotePath, notes: Notes) -> Iterator[str]:
+    """The keys below a prefix that are paths, in whatever order the store lists them."""
+    try:
+        keys = list(root.files())
+    except OSError as error:
+        raise DatasetError(f"{root} cannot be listed: {error.strerror}") from error
+    for key in keys:
+        parts = key.split("/")
+        if not all(parts) or not key.isprintable() or ".." in parts:
+            if not key.endswith("/"):  # how some tools write an empty folder
+                notes.count("Keys that are no paths, skipped; rename them to use them", key)
+        elif not any(part.startswith(".") for part in parts):
+            yield key
 
 
 def _walk(root: Path, notes: Notes) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auditor.data.load import Loaded, load
+from auditor.data.remote import locate
 from auditor.errors import IndexMismatch
 from auditor.records import Dataset, Sample
 from auditor.store import Index
@@ -26,7 +27,7 @@ def load_file(index: Index, path: Path) -> Loaded:
 
 def load_indexed(index: Index, path: str, content_hash: str) -> Loaded:
     """An indexed image read again; IndexMismatch where the file's content is not what the index is of."""
-    root = Path(index.manifest.dataset.root)
+    root = locate(index.manifest.dataset.root)
     loaded = load(Dataset(root, "indexed", (), ()), Sample(path), index.manifest.preprocess)
     if loaded.hash is not None and loaded.hash != content_hash:
         raise IndexMismatch(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.data.changes import IndexedFile, changed
+from auditor.data.remote import locate
 from auditor.store.derived import image_rows
 from auditor.store.manifest import read_manifest
 from auditor.store.placement import Placement, read_placement
@@ -46,7 +47,7 @@ def compare(index: Path, root: Path) -> Differences:
 
 def dataset_differences(index: Path) -> Differences | None:
     """The same for a finished index and the folder that it names; None where that folder is not here."""
-    root = Path(read_manifest(index).dataset.root)
+    root = locate(read_manifest(index).dataset.root)
     return compare(index, root) if root.exists() else None
 
 

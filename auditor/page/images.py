@@ -7,7 +7,6 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from auditor.data.pixels import read_content
+from auditor.data.remote import locate
 from auditor.errors import DatasetError
 from auditor.store import Index
 
@@ -80,7 +80,7 @@ def encode_crop(index: Index, image: Listed) -> tuple[bytes, bool] | None:
     None where the image is no longer there.
     """
     try:
-        content = read_content(Path(index.manifest.dataset.root, image.path))
+        content = read_content(locate(index.manifest.dataset.root) / image.path)
         pixels, _ = content.decode(index.manifest.preprocess)
     except DatasetError:
         return None

@@ -22,6 +22,7 @@ from auditor.data.formats.segments import (
     leaves,
 )
 from auditor.data.notes import Notes
+from auditor.data.remote import RemotePath
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Region, Sample
 
@@ -63,9 +64,15 @@ def _looks_like_instances(path: Path) -> bool:
         return True
     if not path.stat().st_size:
         return False
+    if isinstance(path, RemotePath):
+        return _is_coco(path.read_bytes())
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        is_coco = all(text.find(f'"{name}"'.encode()) >= 0 for name in _LISTS)
-        return is_coco and text.find(b'"segments_info"') < 0  # panoptic files have no masks of their own
+        return _is_coco(text)
+
+
+def _is_coco(text: bytes | mmap.mmap) -> bool:
+    is_coco = all(text.find(f'"{name}"'.encode()) >= 0 for name in _LISTS)
+    return is_coco and text.find(b'"segments_info"') < 0  # panoptic files have no masks of their own
 
 
 def read(source: Source, notes: Notes) -> Dataset:

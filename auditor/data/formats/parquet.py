@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor.data.class_names import number, to_class
-from auditor.data.containers import PARQUET, connect, image_column, quoted, row_name, split_of_container
+from auditor.data.containers import (
+    PARQUET,
+    connect,
+    image_column,
+    quoted,
+    row_name,
+    split_of_container,
+    why_not,
+)
 from auditor.data.files import Source, note_ignored, split_of
 from auditor.data.notes import Notes
-from auditor.errors import DatasetError, first_line
+from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Sample
 
 if TYPE_CHECKING:
@@ -46,7 +54,7 @@ def read(source: Source, notes: Notes) -> Dataset:
     root = source.files.root
     others: list[str] = []
     rows: list[tuple[Table, list[dict[str, Any]]]] = []
-    with connect() as connection:
+    with connect(root) as connection:
         for path in source.files.ending(PARQUET):
             try:
                 table = _table(connection, root, path)
@@ -72,7 +80,7 @@ def _table(connection: duckdb.DuckDBPyConnection, root: Path, path: str) -> Tabl
         described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [file]).fetchall()
         pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [file]).fetchall()
     except duckdb.Error as error:
-        raise DatasetError(f"{file} is no Parquet file that can be read: {first_line(error)}") from error
+        raise DatasetError(f"{file} is no Parquet file that can be read: {why_not(error)}") from error
     columns = {name: kind for name, kind, *_ in described}
     if image is None:
         raise DatasetError(
@@ -120,7 +128,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, root: Path, table: Table) -> li
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     except duckdb.Error as error:
-        raise DatasetError(f"{file} is damaged: {first_line(error)}; fetch it again") from error
+        raise DatasetError(f"{file} is damaged: {why_not(error)}; fetch it again") from error
 
 
 def _classes(rows: list[tuple[Table, list[dict[str, Any]]]], notes: Notes) -> tuple[ClassName, ...]:

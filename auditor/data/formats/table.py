@@ -140,7 +140,7 @@ def _locate(mask: str, places: tuple[Path, Path]) -> Path | None:
     """
     path = os.path.normpath(places[0].absolute() / mask)
     is_inside = any(Path(path).is_relative_to(os.path.normpath(place.absolute())) for place in places)
-    return Path(path) if is_inside else None
+    return type(places[0])(path) if is_inside else None
 
 
 def _whole_mask(mask: Path, label: int | None, labels: Sequence[int]) -> tuple[Region, ...]:
