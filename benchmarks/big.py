@@ -23,9 +23,18 @@ SHARD = 2000
 
 
 def make_big(
-    path: Path, images: int, *, dim: int = 64, grid: tuple[int, int] = (7, 7), classes: int = 1000
+    path: Path,
+    images: int,
+    *,
+    dim: int = 64,
+    grid: tuple[int, int] = (7, 7),
+    classes: int = 1000,
+    clusters: int = 0,
 ) -> Path:
-    """The index of `images` images; the same arguments give the same content."""
+    """The index of `images` images; the same arguments give the same content.
+
+    With `clusters`, every cell is one of so many centres and as much noise again; else noise alone.
+    """
     names = tuple(ClassName(f"class {k}") for k in range(classes))
     described = Manifest(
         dataset=DatasetFacts("/nowhere/photos", "folder", None, names),
@@ -52,17 +61,26 @@ def make_big(
         )
         for placed in writer.missing():
             rng = np.random.default_rng(placed.first)
-            write_shard(path, writer.manifest, placed.name, **_shard(rng, placed, dim, grid, classes))
+            content = _shard(rng, placed, dim, grid, classes, clusters)
+            write_shard(path, writer.manifest, placed.name, **content)
         writer.finish()
     return path
 
 
 def _shard(
-    rng: np.random.Generator, placed: Placed, dim: int, grid: tuple[int, int], classes: int
+    rng: np.random.Generator,
+    placed: Placed,
+    dim: int,
+    grid: tuple[int, int],
+    classes: int,
+    clusters: int,
 ) -> dict[str, Any]:
     count, cells = len(placed.paths), grid[0] * grid[1]
     labels = rng.integers(0, classes, count)
     features = rng.standard_normal((count, *grid, dim), dtype=np.float32)
+    if clusters:
+        centres = np.random.default_rng(0).standard_normal((clusters, dim), dtype=np.float32)
+        features += centres[rng.integers(0, clusters, (count, *grid))]
     norms = np.linalg.norm(features, axis=-1)
     row, col = np.divmod(np.arange(cells), grid[1])
     inside = (abs(row - grid[0] // 2) <= 1) & (abs(col - grid[1] // 2) <= 1)
@@ -127,5 +145,6 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--clusters", type=int, default=0)
     words = parser.parse_args()
-    make_big(words.folder, words.images, dim=words.dim)
+    make_big(words.folder, words.images, dim=words.dim, clusters=words.clusters)

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "models": GROUND,
     "store": GROUND,
     "train": GROUND | {"data", "models"},
-    "indexing": GROUND | {"data", "models", "store"},
+    "indexing": GROUND | {"data", "models", "store", "search"},
     "measure": GROUND | {"store"},
     "search": GROUND | {"store", "measure"},
     "explain": GROUND | {"data", "models", "store", "indexing"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from auditor.questions.causes.ask import causes
 from auditor.questions.match.ask import match
 from auditor.questions.metrics.ask import image_rows
 from auditor.questions.similar.ask import similar
+from auditor.records.watch import Silence
+from auditor.search import make_lists, proposals
+from auditor.search.nearest import find_cells, searchable
+from auditor.search.proposals import proposer
 from auditor.store import Index
 
 CLOSE = 1e-3
@@ -179,6 +184,31 @@ def test_similar_cells_agree(real: Path, index: Index) -> None:
         for hit in found:
             # A cell that is not among theirs may only stand where the last places are as close as 1e-4.
             assert known.get((hit.path, hit.row, hit.col), cosines[-1]) == pytest.approx(hit.cosine, abs=1e-4)
+
+
+def test_lists_find_the_share_of_real_cells_that_they_say(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12,740 cells are searched as millions are; brute force on cells that the measurement did not see."""
+    monkeypatch.setattr(proposals, "LARGE", 1000)
+    monkeypatch.setattr(make_lists, "ASKED", 40)
+    path = shutil.copytree(folder / "indexes" / "mean", tmp_path / "mean")
+    make_lists.prepare_search(path, Silence())
+    with Index.open(path) as index:
+        search = index.generation.search
+        assert search is not None
+        allowed, shares = searchable(index), []
+        matrix = index.vectors(np.arange(allowed.size))
+        for cell in np.flatnonzero(allowed)[::97].tolist():
+            others = allowed.copy()
+            others[cell // 49] = False
+            cosines = np.where(others, (matrix @ matrix[cell]).reshape(others.shape), -1)
+            truth = np.sort(cosines.max(axis=1))[-20]
+            _, found = find_cells(index, proposer(index, others), matrix[cell], 20, others, 1)
+            shares.append(min(np.count_nonzero(found >= truth - 1e-6), 20) / 20)
+        assert not proposer(index, allowed).is_exact
+        assert search.recall > 0.95
+        assert abs(np.mean(shares) - search.recall) < 0.03
 
 
 def test_correspondences_agree(real: Path, index: Index) -> None:

@@ -65,10 +65,15 @@ def check(
     Example: audit check --index birds-dinov2 --repair
     """
     from auditor.indexing.changes import dataset_differences
+    from auditor.search.make_lists import prepare_search
     from auditor.store.check import check as verify
+    from auditor.terminal.progress import Bar
 
     path = index_path(index)
     checked = verify(path, repair=repair)
+    if repair and checked.is_sound:
+        with Bar(quiet=json) as bar:
+            prepare_search(path, bar)
     if checked.is_sound and (differences := dataset_differences(path)) is not None:
         names = differences.names
         checked = replace(checked, changed=names(differences.changed), gone=names(differences.gone))
@@ -133,6 +138,12 @@ def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
         if each.broken:
             yield f"{each.name}: {each.broken:,} of {plural(each.images, 'image')} could not be read"
         yield from (f"{each.name}: {caveat}" for caveat in each.caveats)
+        if each.search:
+            yield (
+                f"{each.name}: search finds {each.search.recall:.1%} of the 20 nearest cells of other images "
+                f"(measured on {plural(each.search.asked, 'cell')}), looking into {each.search.probed:,} of "
+                f"{plural(each.search.lists, 'list')} and at {each.search.reranked:,} stored features"
+            )
         if each.evidence:
             yield f"{each.name}: {each.evidence}"
         if each.hygiene:

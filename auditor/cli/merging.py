@@ -32,6 +32,7 @@ def merge(
     Example: audit merge indexes/photos-dinov2.*-of-16
     """
     from auditor.indexing.bad import check_bad, tell_bad
+    from auditor.search.make_lists import prepare_search
     from auditor.store.listing import summary_of
     from auditor.store.merge import merge as join
 
@@ -39,6 +40,7 @@ def merge(
     path = INDEXES / (name or _name_of(paths[0]))
     with Bar(quiet=json) as bar, keeping(lambda: f"what was joined is in {path}; run the same command again"):
         join(paths, path, bar)
+        prepare_search(path, bar)
     summary = summary_of(path)
     if summary.is_complete:
         summary = tell_bad(path, summary)

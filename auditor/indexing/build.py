@@ -25,6 +25,7 @@ from auditor.models.remembered import remember_certificate
 from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.records.watch import Watch
+from auditor.search.make_lists import prepare_search
 from auditor.store.go_on import unfinished
 from auditor.store.listing import summary_of
 from auditor.store.manifest import is_index
@@ -59,6 +60,7 @@ def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> Index
         Build(writer, dataset, backbone, plan, request, watch).run()
         for note in plan.warnings:
             watch.say(note)
+    prepare_search(path, watch)
     return summary_of(path)
 
 

@@ -69,7 +69,7 @@ class Live:
             return {**cell_arrays(self.index, [image]), "mask": image_facts(self.index, [image])["mask"][0]}
 
     def near(self, image: int, cell: int) -> list[dict[str, Any]]:
-        """The nearest cells in other images of the whole index, exactly."""
+        """The nearest cells in other images of the whole index, as `audit similar` finds them."""
         self._images[image]
         if cell >= self.index.manifest.cells_per_image:
             raise CellError(f"an image has {self.index.manifest.cells_per_image} cells")

@@ -4,7 +4,16 @@ Records carry facts and what follows from them by arithmetic; drawing, printing 
 Arrays in records are NumPy arrays and are not to be written to.
 """
 
-from auditor.records.answers import BackboneRow, BadImage, Check, Hit, ImageGrids, IndexSummary, Rate
+from auditor.records.answers import (
+    BackboneRow,
+    BadImage,
+    Check,
+    Hit,
+    ImageGrids,
+    IndexSummary,
+    Rate,
+    SearchLists,
+)
 from auditor.records.inputs import (
     VARIANTS,
     Certificate,
@@ -46,5 +55,6 @@ __all__ = [
     "Readout",
     "Region",
     "Sample",
+    "SearchLists",
     "Verdict",
 ]

@@ -35,6 +35,24 @@ class BadImage:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchLists:
+    """How a large index is searched: its cells lie in `lists`, of which `probed` are looked into.
+
+    Of the cells found there by their codes, `reranked` are compared by their stored features. `recall` is the
+    share of the 20 nearest cells, one of each other image, that this finds: measured on `asked` cells of the
+    index that had no part in choosing `probed`. `trained` is how many cells the lists were made for.
+    """
+
+    cells: int
+    lists: int
+    probed: int
+    reranked: int
+    recall: float
+    asked: int
+    trained: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSummary:
     """One row of `audit list`: `images` lie in the dataset, of which `broken` and `filtered` have no cells.
 
@@ -46,7 +64,8 @@ class IndexSummary:
     `weights` is a file's path, "hub", "package" or "random:SEED"; `created` and `modified` are ISO times in
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
     `evidence` is the sentence on whether its cells carry the class; `audit list` alone asks for it,
-    and for `hygiene`, the verdict on its cells in a few words. `part` is "3/16" of an index.
+    and for `hygiene`, the verdict on its cells in a few words. `part` is "3/16" of an index; `search` says
+    how it is searched where that is not exact.
     """
 
     name: str
@@ -74,6 +93,7 @@ class IndexSummary:
     evidence: str | None = None
     hygiene: str | None = None
     part: str | None = None
+    search: SearchLists | None = None
 
     @property
     def indexed(self) -> int | None:

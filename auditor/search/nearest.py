@@ -1,9 +1,7 @@
-"""Exact retrieval: FAISS proposes, the stored vectors decide."""
+"""Retrieval: cells are proposed, the stored vectors decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,8 @@ from numpy.typing import NDArray
 from auditor.grids import split_cell_id
 from auditor.records import Hit
 from auditor.search.content import has_content, usable_images
+from auditor.search.proposals import All, Proposer, proposer
 from auditor.store import Index
-
-SLACK = 1e-3
-"""More than the length of an fp16 row can be off by (2 ** -11), so that no cell is lost to rounding."""
-
-MARGIN = 64  # hits beyond those that are wanted
 
 HITS = """
 SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
@@ -44,26 +38,47 @@ def nearest_cells(
     """The k allowed cells of largest cosine with a unit vector (C,), best first, equals by their id.
 
     `allowed` (images, cells) says which cells may be returned; at most `per_image` of each image, 0 being no
-    limit. Exact: every cell that FAISS's fp16 rows leave in doubt is compared from the stored features, and
-    more of them are ranked until k are within the limit.
+    limit. Exact, unless `recall_of` says otherwise.
+    """
+    by = proposer(index, allowed)
+    cells, cosines = find_cells(index, by, vector, k, allowed, per_image)
+    if len(cells) < k and not by.is_exact:  # its lists hold no more
+        cells, cosines = find_cells(index, All(index.faiss), vector, k, allowed, per_image)
+    return describe_hits(index, cells, cosines)
+
+
+def find_cells(
+    index: Index,
+    by: Proposer,
+    vector: NDArray[np.float32],
+    k: int,
+    allowed: NDArray[np.bool_],
+    per_image: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids and cosines of the nearest cells; of lists perhaps fewer than k.
+
+    Every cell that the proposer leaves in doubt is compared from the stored features, and more of them are
+    ranked until k are within the limit.
     """
     total, wanted = int(allowed.sum()), 8 * k if per_image else k  # of an image many cells are alike
     while True:
         wanted = min(wanted, total)
-        cells, cosines = _rank(index, vector, wanted, allowed)
+        proposed = by.propose(vector, wanted, allowed)
+        cells, cosines = _rank(index, vector, proposed)
+        if by.is_exact:  # those behind are in no order of all
+            cells, cosines = cells[:wanted], cosines[:wanted]
         kept = _limit(cells // allowed.shape[1], per_image)[:k]
-        if len(kept) == k or wanted == total:
-            return describe_hits(index, cells[kept], cosines[kept])
+        if len(kept) == k or wanted == total or len(proposed) < wanted:
+            return cells[kept], cosines[kept]
         wanted *= 4
 
 
 def _rank(
-    index: Index, vector: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]
+    index: Index, vector: NDArray[np.float32], cells: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The first `count` allowed cells in the order of all, and their cosines."""
-    cells = _candidates(index.faiss, vector, count, allowed)
+    """The cells in their order, and their cosines."""
     cosines = index.vectors(cells) @ vector
-    order = np.lexsort((cells, -cosines))[:count]
+    order = np.lexsort((cells, -cosines))
     return cells[order], cosines[order]
 
 
@@ -76,42 +91,6 @@ def _limit(images: NDArray[np.int64], per_image: int) -> NDArray[np.int64]:
     place = np.empty(len(images), dtype=np.int64)
     place[order] = np.arange(len(images)) - np.repeat(firsts, sizes)
     return np.flatnonzero(place < per_image)
-
-
-def _candidates(faiss_index: Any, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Any:
-    """Ids of every allowed cell that may be among the k best: those within SLACK of FAISS's k-th.
-
-    A few more than k are asked for, and more again only where ties go on behind them.
-    """
-    import faiss
-
-    if k <= 0:
-        return np.empty(0, dtype=np.int64)
-    total, wanted = int(allowed.sum()), k + MARGIN
-    bits = np.packbits(allowed.ravel(), bitorder="little")
-    # the types that FAISS ships are those of its C++ constructors
-    chosen = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
-    parameters = faiss.SearchParameters(sel=chosen)  # type: ignore[call-arg]
-    while True:
-        with _one_thread():
-            cosines, cells = faiss_index.search(vector[None], min(wanted, total), params=parameters)
-        near = cosines[0] >= cosines[0, k - 1] - SLACK
-        if wanted >= total or not near[-1]:
-            return cells[0][near]
-        wanted *= 4
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """FAISS splits work by queries: of one the other threads do nothing but wait, at full speed."""
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def describe_hits(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:

@@ -6,12 +6,14 @@ the last state that was committed, also while a writer is at work, and keep the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.errors import IndexDamaged
 from auditor.files import flush, new_file
+from auditor.records import SearchLists
 from auditor.store.blocks import FileFacts
 from auditor.store.manifest import Counts, Manifest, repair_sentence
 from auditor.store.places import CURRENT, DERIVED, GENERATION_NAME, MANIFEST, inside, names_in, retire
@@ -22,6 +24,7 @@ GENERATION = "generation.json"
 DATABASE = "audit.duckdb"
 VECTORS = "cells.faiss"
 MAP = "map.parquet"  # made when it is asked for, see map_file.py
+LISTS = "lists.faiss"  # what a large index is searched by
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class ShardRef:
 class Generation:
     """What generation.json says: from which shards, without which images, which files, made when (UTC).
 
-    `fingerprint` is of all that the files are made from; the database holds it too.
+    `fingerprint` is of all that the files are made from; the database holds it too. `search` says how to use
+    the lists, where there are any.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Generation:
     removed: tuple[int, ...]
     files: Mapping[str, FileFacts]
     counts: Counts | None = None
+    search: SearchLists | None = None
 
     @property
     def images(self) -> int:
@@ -95,6 +100,14 @@ def read_generation(index: Path, name: str) -> Generation:
     if generation.name != name:
         raise IndexDamaged(f"{index / DERIVED / name} is another generation; {repair_sentence(index)}")
     return generation
+
+
+def previous_generations(index: Path, current: Generation) -> Iterator[Generation]:
+    """Those that are still there beside the current one and can be read, the last first."""
+    for name in reversed(names_in(index, DERIVED, GENERATION_NAME)):
+        if name != current.name:
+            with suppress(IndexDamaged):
+                yield read_generation(index, name)
 
 
 def next_name(index: Path) -> str:

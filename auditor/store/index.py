@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -19,9 +19,10 @@ from auditor.records import IndexSummary
 from auditor.store.blocks import Rows, Verified
 from auditor.store.columns import quoted, read_parquet
 from auditor.store.derived import open_database, open_vectors
-from auditor.store.generations import DATABASE, VECTORS, Generation, ShardRef, read_current
+from auditor.store.generations import DATABASE, LISTS, VECTORS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command, unfinished
-from auditor.store.kept import keep
+from auditor.store.kept import Writer, keep
+from auditor.store.lists_file import open_lists
 from auditor.store.manifest import Manifest, read_manifest, repair_sentence
 from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
@@ -113,7 +114,13 @@ class Index:
             return None
         return self.verified.require((DERIVED, self.generation.name, name), facts, repair_sentence(self.path))
 
-    def keep(self, name: str, write: Callable[[Path], None]) -> Path | None:
+    @cached_property
+    def lists(self) -> Any:
+        """The FAISS index that a large index is searched by, approximately; None where there is none."""
+        path = self.file(LISTS)
+        return None if path is None else open_lists(path, self.manifest.dim, repair_sentence(self.path))
+
+    def keep(self, name: str, write: Writer) -> Path | None:
         """Add a derived file that takes long to make; IndexMismatch or IndexBusy where that cannot be."""
         self.generation = keep(self.path, self.generation, name, write)
         return self.file(name)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from auditor.errors import AuditError
 from auditor.files import UNFINISHED
-from auditor.store.generations import DATABASE, GENERATION, MAP, VECTORS
+from auditor.store.generations import DATABASE, GENERATION, LISTS, MAP, VECTORS
 from auditor.store.lock import take_lock
 from auditor.store.manifest import Manifest, read_manifest
 from auditor.store.places import (
@@ -34,7 +34,7 @@ from auditor.store.shards import ARRAYS, FILES, SHARD, TABLES
 _DERIVED = re.compile(
     "|".join(
         (
-            *map(re.escape, (DATABASE, VECTORS, MAP, GENERATION)),
+            *map(re.escape, (DATABASE, VECTORS, MAP, LISTS, GENERATION)),
             r"counted-[0-9a-f]{16}\.parquet",
             r"hygiene-[0-9]+\.txt",
         )

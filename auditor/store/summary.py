@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from auditor.records import IndexSummary
-from auditor.store.generations import Generation
+from auditor.store.generations import LISTS, Generation
 from auditor.store.manifest import Manifest
 from auditor.store.places import bytes_below
 
@@ -46,4 +46,5 @@ def summarise(
         created=manifest.created,
         modified=generation.made if generation else manifest.created,
         part=str(manifest.part) if manifest.part else None,
+        search=generation.search if generation and LISTS in generation.files else None,
     )

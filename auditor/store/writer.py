@@ -9,18 +9,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfile
 from types import TracebackType
 from typing import Any, Self
 
 from filelock import FileLock
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch
-from auditor.files import TEMPORARY, flush, new_folder
+from auditor.files import TEMPORARY, new_folder
 from auditor.store.blocks import FileFacts, Verified
 from auditor.store.counts import count_images
 from auditor.store.derived import build_derived
 from auditor.store.generations import (
     DATABASE,
+    LISTS,
     MAP,
     VECTORS,
     Generation,
@@ -169,10 +171,12 @@ class IndexWriter:
         needed = 2 * made.images * self.manifest.cells_per_image * self.manifest.dim  # of the vectors alone
         with new_folder(self.path, self.path / DERIVED / made.name, needed) as folder:
             build_derived(self.path, self.manifest, shards, removed, made.fingerprint, folder)
-            names = [DATABASE, VECTORS, *self._copy_map(made, folder)]
+            kept = self._copy_kept(made, folder)
+            names = [DATABASE, VECTORS, *kept]
             counts = count_images(self.path, folder / DATABASE, shards)
             facts = {name: FileFacts.of(folder / name) for name in names}
-            made = replace(made, counts=counts, files=facts)
+            search = kept[LISTS].search if LISTS in kept else None
+            made = replace(made, counts=counts, files=facts, search=search)
             save_generation(folder, made)
         make_current(self.path, made)
         for name, each in made.files.items():
@@ -192,20 +196,25 @@ class IndexWriter:
                 )
         return [read_shard(self.path, placed.name) for placed in self.placement.shards]
 
-    def _copy_map(self, made: Generation, folder: Path) -> list[str]:
-        """A map of these very shards outlives a repair; one of others is made again when it is asked for."""
+    def _copy_kept(self, made: Generation, folder: Path) -> dict[str, Generation]:
+        """What outlives a repair: a map of these images, the lists of these shards; and whose they are.
+
+        Those of others are made again, the map when it is asked for.
+        """
         try:
             current = read_current(self.path)
         except IndexDamaged:
-            return []
-        if current is None or current.fingerprint != made.fingerprint or MAP not in current.files:
-            return []
-        path = inside(self.path, DERIVED, current.name, MAP)
-        if not current.files[MAP].hold_for(path):
-            return []
-        (folder / MAP).write_bytes(path.read_bytes())
-        flush(folder / MAP)
-        return [MAP]
+            return {}
+        if current is None:
+            return {}
+        is_same = {MAP: current.fingerprint == made.fingerprint, LISTS: current.shards == made.shards}
+        kept = {}
+        for name in is_same:
+            path = inside(self.path, DERIVED, current.name, name)
+            if is_same[name] and name in current.files and current.files[name].hold_for(path):
+                copyfile(path, folder / name)
+                kept[name] = current
+        return kept
 
 
 def planned_fingerprint(index: Path, manifest: Manifest, plan: Placement) -> str:

@@ -1,4 +1,4 @@
-"""Exact retrieval from one cell: of an indexed image, of an image file, or of a vector."""
+"""Retrieval from one cell: of an indexed image, of an image file, or of a vector."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from auditor.questions.similar.record import Similar
 from auditor.report.page_parts import Answer, Wish
 from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
+from auditor.search.proposals import recall_of
 from auditor.store import Index
 
 PER_IMAGE = 1
@@ -53,7 +54,7 @@ def similar(
     empty = _count_empty(index, allowed)
     allowed[image, row * index.grid[1] + col if same else ...] = False
     hits = nearest_cells(index, vector, k, allowed, per_image)
-    return Similar(index.name, path, row, col, hits, same, per_image, empty)
+    return Similar(index.name, path, row, col, hits, same, per_image, empty, recall_of(index, allowed))
 
 
 def similar_to_vector(
@@ -74,7 +75,8 @@ def similar_to_vector(
         )
     allowed = searchable(index)
     hits = nearest_cells(index, (vector / length).astype(np.float32), k, allowed, per_image)
-    return Similar(index.name, path, row, col, hits, False, per_image, _count_empty(index, allowed))
+    empty = _count_empty(index, allowed)
+    return Similar(index.name, path, row, col, hits, False, per_image, empty, recall_of(index, allowed))
 
 
 def _count_empty(index: Index, allowed: NDArray[np.bool_]) -> int:

@@ -28,7 +28,14 @@ def _notes(similar: Similar) -> tuple[str, ...]:
     where = "All images" if similar.same else "Other images only (--same: the same as well)"
     limit = f"at most {plural(similar.per_image, 'cell')} of each" if similar.per_image else "all cells"
     more = " (--per-image N; 0: no limit)" if similar.per_image else ""
-    return (f"{where}, {limit}{more}.", *left_out(similar.empty))
+    return (f"{where}, {limit}{more}.", *left_out(similar.empty), *_approximate(similar.recall))
+
+
+def _approximate(recall: float | None) -> tuple[str, ...]:
+    """What a search that is not exact may have missed."""
+    if recall is None:
+        return ()
+    return (f"Approximate: on cells of this index, {recall:.1%} of the 20 nearest were found (audit list).",)
 
 
 def _row(hit: Hit) -> tuple[Entry, ...]:

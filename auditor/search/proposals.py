@@ -1,0 +1,117 @@
+"""FAISS proposes cells; the stored vectors decide. All cells are compared, or those of the likely lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.store import Index
+
+LARGE = 5_000_000
+"""Cells that are compared one by one; where more may be found, the lists of the index propose."""
+
+SLACK = 1e-3
+"""More than the length of an fp16 row can be off by (2 ** -11), so that no cell is lost to rounding."""
+
+MARGIN = 64  # hits beyond those that are wanted
+RANKED = 160  # cells that are ranked for the 20 hits by which recall is measured
+
+
+class Proposer(Protocol):
+    """Finds what may be among the nearest cells; `is_exact` says that nothing else can be."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the k best are among what is proposed for k."""
+
+    def propose(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Ids of allowed cells, those that may be among the k of largest cosine with a unit vector (C,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Compares every allowed cell."""
+
+    faiss: Any
+    is_exact: bool = True
+
+    def propose(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Every allowed cell within SLACK of FAISS's k-th.
+
+        A few more than k are asked for, and more again only where ties go on behind them.
+        """
+        import faiss
+
+        if k <= 0:
+            return np.empty(0, dtype=np.int64)
+        total, wanted = int(allowed.sum()), k + MARGIN
+        # the types that FAISS ships are those of its C++ constructors
+        parameters = faiss.SearchParameters(sel=_selector(allowed))  # type: ignore[call-arg]
+        while True:
+            with _one_thread():
+                cosines, cells = self.faiss.search(vector[None], min(wanted, total), params=parameters)
+            near = cosines[0] >= cosines[0, k - 1] - SLACK
+            if wanted >= total or not near[-1]:
+                return np.asarray(cells[0][near], dtype=np.int64)
+            wanted *= 4
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Compares the codes of the allowed cells in the `probed` lists that are nearest to the vector."""
+
+    faiss: Any
+    probed: int
+    reranked: int
+    is_exact: bool = False
+
+    def propose(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The best by their codes: `reranked`, and more where more than the usual are to be ranked."""
+        import faiss
+
+        wanted = min(self.reranked * max(1, -(-k // RANKED)), int(allowed.sum()))
+        if wanted <= 0:
+            return np.empty(0, dtype=np.int64)
+        inner = faiss.SearchParametersIVF(sel=_selector(allowed), nprobe=self.probed)  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]
+        with _one_thread():
+            _, cells = self.faiss.search(vector[None], wanted, params=parameters)
+        return np.asarray(cells[0][cells[0] >= 0], dtype=np.int64)
+
+
+def proposer(index: Index, allowed: NDArray[np.bool_]) -> Proposer:
+    """All cells where no more than `LARGE` may be found or the index has no lists, else its lists."""
+    search = index.generation.search
+    if search is None or int(allowed.sum()) <= LARGE or index.lists is None:
+        return All(index.faiss)
+    return Lists(index.lists, search.probed, search.reranked)
+
+
+def recall_of(index: Index, allowed: NDArray[np.bool_]) -> float | None:
+    """The measured share of the nearest cells that a search finds; None where it is exact."""
+    search = index.generation.search
+    return None if search is None or proposer(index, allowed).is_exact else search.recall
+
+
+def _selector(allowed: NDArray[np.bool_]) -> Any:
+    import faiss
+
+    return faiss.IDSelectorBitmap(np.packbits(allowed.ravel(), bitorder="little"))  # type: ignore[call-arg, arg-type]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """FAISS splits work by queries: of one the other threads do nothing but wait, at full speed."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
