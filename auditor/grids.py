@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from auditor.errors import CellError
 
 Mask = NDArray[np.bool_]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+_NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,15 @@ def cell_box(row: int, col: int, grid: tuple[int, int], side: int) -> tuple[int,
     return int(xs[col]), int(ys[row]), int(xs[col + 1]), int(ys[row + 1])
 
 
+def share_cells(box: tuple[int, int, int, int], grid: tuple[int, int], side: int) -> NDArray[np.int64]:
+    """The pixels (H, W) that each cell has in common with a box in a square of `side` pixels."""
+    shared = []
+    for low, high, cells in ((box[1], box[3], grid[0]), (box[0], box[2], grid[1])):
+        borders = edges(side, cells)
+        shared.append(np.maximum(np.minimum(high, borders[1:]) - np.maximum(low, borders[:-1]), 0))
+    return np.asarray(np.outer(*shared), dtype=np.int64)
+
+
 def check_cell(row: int, col: int, grid: tuple[int, int]) -> None:
     """Raise CellError for a cell that the grid does not have."""
     if not (0 <= row < grid[0] and 0 <= col < grid[1]):
@@ -93,6 +106,19 @@ def parse_cell(text: str) -> tuple[str, int, int]:
     if match is None:
         raise CellError(f"{text!r} names no cell; write it as image.jpg:row,col, for example img.jpg:3,4")
     return match[1], int(match[2]), int(match[3])
+
+
+def parse_box(text: str) -> tuple[str, Box]:
+    """`path:x,y,w,h` as path and box (x0, y0, x1, y1); CellError for other text and for empty boxes."""
+    match = re.fullmatch(rf"(.+):{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}", text, re.DOTALL)
+    numbers = [] if match is None else [float(each) for each in match.groups()[1:]]
+    if match is None or min(numbers[2:]) <= 0:
+        raise CellError(
+            f"{text!r} names no box; write it as image.jpg:x,y,w,h in pixels of the image, left and top from "
+            "0, width and height above 0, for example img.jpg:40,0,120,80"
+        )
+    x, y, width, height = numbers
+    return match[1], (x, y, x + width, y + height)
 
 
 def cell_id(image: int, row: int, col: int, grid: tuple[int, int]) -> int:

@@ -135,6 +135,8 @@ def image_columns(images: Sequence[FakeImage], first: int, head: str = "own") ->
         "id": np.arange(first, first + len(images)),
         "path": [image.path for image in images],
         "hash": [image.hash for image in images],
+        "width": [256] * len(images),
+        "height": [256] * len(images),
         "label": [image.label for image in images],
         "labels": [image.labels for image in images],
         "true_name": [image.true_name for image in images],

@@ -193,6 +193,7 @@ def test_commands_are_light(path: Path) -> None:
         ["pool"],
         ["grid", "000000.png"],
         ["similar", "--patch", "000000.png:1,2"],
+        ["find", "--box", "000000.png:150,0,74,60"],
         ["match", "000000.png", "000001.png"],
         ["report", "--patch", "000000.png:1,2"],
         ["concept", "marker.json"],

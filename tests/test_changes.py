@@ -89,6 +89,7 @@ DRAWINGS = {
     "grid": ("grid", "cat/02.png", "--out", "g.png"),
     "similar": ("similar", "--patch", "cat/02.png:0,0", "--out", "g.png"),
     "similar to it": ("similar", "--patch", "dog/01.png:0,0", "-k", "5", "--out", "g.png"),
+    "find": ("find", "--box", "cat/02.png:0,0,60,60", "--out", "g.png"),
     "match": ("match", "cat/02.png", "dog/01.png", "--out", "g.png"),
     "cam": ("cam", "cat/02.png", "--class", "cat", "--out", "g.png"),
     "occlude": ("occlude", "cat/02.png", "--out", "g.png"),

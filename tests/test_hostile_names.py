@@ -126,6 +126,7 @@ QUESTIONS = (
 OF_IMAGES = (
     ("grid", "{}"),
     ("similar", "--patch", "{}:0,0"),
+    ("find", "--box", "{}:0,0,40,40"),
     ("match", "{}", "{}"),
     ("cam", "{}", "--class", "{class}"),
     ("occlude", "{}"),

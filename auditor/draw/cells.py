@@ -1,4 +1,4 @@
-"""Cells in their images: framed, enlarged, on cards and in rows of cards."""
+"""Cells in their images: framed, enlarged, and in rows of cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 from auditor.draw.colours import Bright, Dark, Faint, Paper, Quiet, White
 from auditor.draw.lettering import draw_disc, write, write_fitted, write_path
 from auditor.grids import cell_box, parse_cell
-from auditor.records import Hit
 
 Grid = tuple[int, int]
 """Rows and columns of cells."""
@@ -19,11 +18,6 @@ Images = Mapping[str, Image.Image]
 
 ZOOM = 68
 """Pixels of a cell alone, enlarged."""
-
-_THUMB = 208  # pixels of the image on a card
-CARD = (_THUMB, _THUMB + ZOOM + 12)
-"""Width and height of a card."""
-_NO_IMAGE = (228, 230, 234)
 
 _MARGIN = 28
 _SIDE = 150  # pixels of an image in a row
@@ -44,11 +38,11 @@ class Row:
 def box_cell(image: Image.Image, row: int, col: int, grid: Grid, side: int) -> Image.Image:
     """The crop with one of its cells framed."""
     drawn = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    _box(ImageDraw.Draw(drawn), cell_box(row, col, grid, side), max(2, side // 130))
+    draw_box(ImageDraw.Draw(drawn), cell_box(row, col, grid, side), max(2, side // 130))
     return drawn
 
 
-def _box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: int) -> None:
+def draw_box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: int) -> None:
     """A bright frame with dark rims, so that it shows on light and on dark."""
     for colour, margin, width in ((Dark, line, 3 * line), (Bright, 0, line)):
         x0, y0, x1, y1 = box
@@ -61,23 +55,6 @@ def zoom_cell(image: Image.Image, row: int, col: int, grid: Grid) -> Image.Image
     """The cell alone, enlarged."""
     cell = cell_box(row, col, grid, image.width)
     return image.convert("RGB").resize((ZOOM, ZOOM), Image.Resampling.BICUBIC, cell)
-
-
-def draw_card(image: Image.Image | None, hit: Hit, rank: int, grid: Grid) -> Image.Image:
-    """A hit: its image with the cell framed, the cell enlarged, its rank, cosine, class and name."""
-    card = Image.new("RGB", CARD, Paper)
-    draw = ImageDraw.Draw(card)
-    if image is None:
-        draw.rectangle((0, 0, _THUMB, _THUMB), _NO_IMAGE)
-        write(draw, (_THUMB / 2, _THUMB / 2), "image not at hand", 17, _THUMB, Faint, "mm")
-    else:
-        card.paste(box_cell(image, hit.row, hit.col, grid, _THUMB), (0, 0))
-        card.paste(zoom_cell(image, hit.row, hit.col, grid), (0, _THUMB + 8))
-    left, room = ZOOM + 10, _THUMB - ZOOM - 10
-    write(draw, (left, _THUMB + 18), f"{rank}   {hit.cosine:.3f}", 18, room)
-    write_fitted(draw, (left, _THUMB + 42), first_name(hit.predicted or hit.label or ""), 16, room)
-    write_path(draw, (left, _THUMB + 64), f"{hit.path}:{hit.row},{hit.col}", 13, room)
-    return card
 
 
 def first_name(name: str) -> str:

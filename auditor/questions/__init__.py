@@ -73,6 +73,7 @@ QUESTIONS = (
     Question("artifacts", "Artifacts", LOOK, of_classes=False),
     Question("concept", "Concepts", LOOK, of_classes=False),
     Question("similar", "Similar cells", LOOK, of_classes=False),
+    Question("find", "Regions found", LOOK, of_classes=False),
     Question("attack", "Attack", EXPLAIN, needs_model=True),
     Question("pool", "Pooling rules", ASK),
 )

@@ -22,6 +22,23 @@ def usable_images(index: Index) -> NDArray[np.int64]:
     return np.asarray(index.query("SELECT id FROM images WHERE usable ORDER BY id")["id"], dtype=np.int64)
 
 
+def foreground_cells(index: Index) -> NDArray[np.bool_]:
+    """Which cells (images, H * W) hold something annotated; none of images that nobody annotated do."""
+    rows = index.query("SELECT image, cell FROM cells WHERE variant = 0 AND foreground")
+    foreground = np.zeros((index.images, index.manifest.cells_per_image), dtype=np.bool_)
+    foreground[rows["image"], rows["cell"]] = True
+    return foreground
+
+
+def annotated_images(index: Index) -> NDArray[np.int64]:
+    """The ids of the usable images whose foreground is known, in order."""
+    rows = index.query(
+        "SELECT DISTINCT id FROM images JOIN cells ON cells.image = id "
+        "WHERE usable AND variant = 0 AND cells.foreground IS NOT NULL ORDER BY id"
+    )
+    return np.asarray(rows["id"], dtype=np.int64)
+
+
 def require_content(name: str, feature: NDArray[np.floating]) -> None:
     """CellError where the feature of what bears this name is all zeros."""
     if not feature.any():

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from auditor.grids import split_cell_id
 from auditor.records import Hit
+from auditor.records.watch import Silence, Watch
 from auditor.search.content import has_content, usable_images
 from auditor.search.proposals import All, Proposer, proposer
 from auditor.store import Index
+
+BLOCK = 2**25  # numbers that a scan holds at a time
 
 HITS = """
 SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
@@ -71,6 +74,50 @@ def find_cells(
         if len(kept) == k or wanted == total or len(proposed) < wanted:
             return cells[kept], cosines[kept]
         wanted *= 4
+
+
+def nearest_images(
+    index: Index,
+    vectors: NDArray[np.float32],
+    weights: NDArray[np.floating],
+    k: int,
+    allowed: NDArray[np.bool_],
+    watch: Watch | None = None,
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """The k images most like a set of unit vectors (q, C), best first, equals by their id.
+
+    An image's score is the weighted mean of each vector's largest cosine with an allowed cell of it. Scores
+    (k,) and those cells (k, q). One vector finds what `nearest_cells` finds with one cell of each image.
+    """
+    images, width = np.flatnonzero(allowed.any(axis=1)), allowed.shape[1]
+    best = np.empty((len(images), len(vectors)), np.float32)
+    cells = np.empty((len(images), len(vectors)), np.int64)
+    for part, stored in scan(index, images, watch, wide=len(vectors)):
+        cosines = (stored @ vectors.T).reshape(-1, width, len(vectors))
+        cosines[~allowed[images[part]]] = -np.inf
+        best[part], cells[part] = cosines.max(axis=1), cosines.argmax(axis=1)
+    scores = np.minimum(best, 1) @ (weights / np.sum(weights))
+    order = np.lexsort((images, -scores))[:k]
+    return scores[order], images[order, None] * width + cells[order]
+
+
+def scan(
+    index: Index, images: NDArray[np.int64], watch: Watch | None = None, wide: int = 0
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """The unit vectors (m * H * W, C) of all cells of images (n,), some images at a time, and their places.
+
+    `wide` is how many numbers the caller makes of each cell, where they are more than its features.
+    """
+    width, watch = index.manifest.cells_per_image, watch or Silence()
+    block = max(1, BLOCK // (width * max(wide, index.manifest.dim)))
+    watch.start("comparing images", len(images))
+    for start in range(0, len(images), block):
+        chosen = images[start : start + block]
+        yield (
+            slice(start, start + len(chosen)),
+            index.vectors((chosen[:, None] * width + np.arange(width)).ravel()),
+        )
+        watch.advance(len(chosen))
 
 
 def _rank(

@@ -147,7 +147,7 @@ class Index:
 
     def features(self, image: int) -> NDArray[np.float32]:
         """Unit-length cells (H, W, C) of the original variant, zeros for an image that could not be read."""
-        return _unit(np.asarray(self._row("features.npy", image), dtype=np.float32))
+        return unit(np.asarray(self._row("features.npy", image), dtype=np.float32))
 
     def norms(self, image: int) -> NDArray[np.float32]:
         """Lengths (H, W) of the cells: feature = unit vector * norm."""
@@ -159,7 +159,7 @@ class Index:
 
     def vectors(self, cells: NDArray[np.integer]) -> NDArray[np.float32]:
         """Unit vectors (n, C) of cell ids."""
-        return _unit(self._gather("features.npy", cells, (self.manifest.dim,)))
+        return unit(self._gather("features.npy", cells, (self.manifest.dim,)))
 
     def lengths(self) -> NDArray[np.float32]:
         """The norms (images, H * W) of all cells, zeros for images without features."""
@@ -253,7 +253,7 @@ class Index:
         return Rows(self.verified, (SHARDS, seen.name, file), shard.files[file], shapes[file], fix)
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows of exactly unit length: fp16 alone leaves real ones off by 2e-4, which cosines would show."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import CellError, DatasetError
-from auditor.grids import cell_id, check_cell, edges, parse_cell
+from auditor.errors import DatasetError
+from auditor.grids import Box, cell_id, check_cell, parse_cell, share_cells
 from auditor.questions.concept.record import Concept
 from auditor.records import Rate
 from auditor.records.watch import Silence, Watch
 from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.content import has_content, require_content, usable_images
-from auditor.search.nearest import describe_hits
+from auditor.search.nearest import describe_hits, scan
+from auditor.search.region import project, size_of
 from auditor.store import Index
+from auditor.store.index import unit
 
 FORM = '{"name": "marker", "cells": ["img.jpg:3,4"], "boxes": [{"path": "img.jpg", "box": [0, 0, 9, 9]}]}'
 FROM_CELLS = "cells of the index; a box is the mean of its cells, weighted by overlap"
 ROUNDING = 1e-6  # a reference's own cell reaches a threshold that the same numbers gave in another order
-BLOCK = 256  # images scored at a time
 
 Vectors = NDArray[np.float32]
 
@@ -123,13 +124,9 @@ def score_cells(
     above the threshold, the mean 0.75 (200 draws; 0.67 and 0.55 with two, 0.91 and 0.90 with eight).
     """
     width = index.manifest.cells_per_image
-    watch = watch or Silence()
-    watch.start("comparing images", len(images))
     scores = np.empty((len(images), width), dtype=np.float32)
-    for start in range(0, len(images), BLOCK):
-        cells = (images[start : start + BLOCK, None] * width + np.arange(width)).ravel()
-        scores[start : start + BLOCK] = score(index.vectors(cells), references).reshape(-1, width)
-        watch.advance(len(scores[start : start + BLOCK]))
+    for part, vectors in scan(index, images, watch):
+        scores[part] = score(vectors, references).reshape(-1, width)
     return scores
 
 
@@ -155,11 +152,6 @@ def _left_out(references: References) -> Iterator[tuple[int, References]]:
     for left in range(len(references.vectors)):
         others = np.delete(references.vectors, left, axis=0)
         yield left, References(references.name, (), others, references.negatives)
-
-
-def unit(vector: NDArray[np.floating]) -> Vectors:
-    """The vector (C,) at length 1."""
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-30), dtype=np.float32)
 
 
 # ------------------------------------------------------------------------------------- what a file names
@@ -203,24 +195,10 @@ def _cell(index: Index, text: str) -> tuple[str, int, Vectors]:
     return f"{index.path_of(image)}:{row},{col}", image, vector
 
 
-def _box(index: Index, path: str, box: tuple[float, float, float, float]) -> tuple[str, int, Vectors]:
+def _box(index: Index, path: str, box: Box) -> tuple[str, int, Vectors]:
     """A box (x0, y0, x1, y1) in pixels of the upright original."""
     image = index.image(path)
-    size = index.query("SELECT width, height FROM images WHERE id = ?", [image])
-    geometry = index.manifest.preprocess.geometry
-    x0, y0, x1, y1 = geometry.project_box(box, int(size["width"][0]), int(size["height"][0]))
-    weights = np.outer(
-        _overlap(y0, y1, edges(geometry.crop, index.grid[0])),
-        _overlap(x0, x1, edges(geometry.crop, index.grid[1])),
-    )
-    if not weights.any():
-        raise CellError(
-            f"the box {list(box)} of {path} covers nothing that the backbone saw: it crops the centre"
-        )
+    seen = project(index, f"the box {list(box)} of {path}", box, size_of(index, image))
+    weights = share_cells(seen, index.grid, index.manifest.preprocess.crop)
     vector = unit(np.tensordot(weights, index.features(image), axes=2))
     return f"{index.path_of(image)} {list(box)}", image, vector
-
-
-def _overlap(low: int, high: int, borders: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pixels that low .. high shares with each cell between the borders."""
-    return np.asarray(np.maximum(np.minimum(high, borders[1:]) - np.maximum(low, borders[:-1]), 0))

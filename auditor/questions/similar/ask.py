@@ -17,6 +17,7 @@ from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.search.proposals import recall_of
 from auditor.store import Index
+from auditor.store.index import unit
 
 PER_IMAGE = 1
 """Cells of one image among the hits: with no limit the twenty nearest to a cell of a real photo came from
@@ -74,7 +75,7 @@ def similar_to_vector(
             f"{index.name} is searched with {index.manifest.dim} finite numbers that are not all zero"
         )
     allowed = searchable(index)
-    hits = nearest_cells(index, (vector / length).astype(np.float32), k, allowed, per_image)
+    hits = nearest_cells(index, unit(vector), k, allowed, per_image)
     empty = _count_empty(index, allowed)
     return Similar(index.name, path, row, col, hits, False, per_image, empty, recall_of(index, allowed))
 

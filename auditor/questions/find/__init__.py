@@ -1,0 +1,1 @@
+"""Where else is this region?"""
