@@ -31,9 +31,13 @@ from auditor.models.probe import train_probe
 from auditor.models.remembered import identify, remember_certificate
 from auditor.models.weights import assemble, load_backbone
 from auditor.records import ClassName
-from auditor.search.nearest import nearest_cells, searchable
+from auditor.records.watch import Silence
+from auditor.search import proposals
+from auditor.search.make_lists import prepare_search
+from auditor.search.nearest import find_cells, nearest_cells, searchable
 from auditor.store import Index, Placed, read_placement, read_shard
 from auditor.store.blocks import Verified
+from auditor.store.generations import LISTS
 from auditor.store.placement import extend_placement
 from auditor.store.places import SHARDS
 from auditor.store.sealed import seal
@@ -59,12 +63,12 @@ with auditor.open(Path(sys.argv[1])) as index:
 
 
 @cache
-def big(images: int, dim: int = 64) -> Path:
+def big(images: int, dim: int = 64, clusters: int = 0) -> Path:
     """An index of so many images of 49 cells and 3 variants; kept between runs."""
-    path = FOLDER / "indexes" / f"big-{images}-{dim}"
+    path = FOLDER / "indexes" / f"big-{images}-{dim}-{clusters}"
     if not (path / "CURRENT").exists():
         shutil.rmtree(path, ignore_errors=True)
-        make_big(path, images, dim=dim)
+        make_big(path, images, dim=dim, clusters=clusters)
     return path
 
 
@@ -110,16 +114,44 @@ def counts() -> None:
 
 def search() -> None:
     """One exact query against the product that it needs at least."""
-    with Index.open(big(4_000, 512)) as index:
+    with Index.open(big(20_000, 512, 5_000)) as index:
         allowed, vector = searchable(index), index.vectors(np.array([24]))[0]
-        cells = np.arange(index.images * index.manifest.cells_per_image)
-        matrix, query = torch.from_numpy(index.vectors(cells)), torch.from_numpy(vector)
+        matrix = torch.empty(allowed.size, index.manifest.dim)
+        for start in range(0, len(matrix), 10_000):
+            cells = np.arange(start, min(start + 10_000, len(matrix)))
+            matrix[start : start + 10_000] = torch.from_numpy(index.vectors(cells))
+        query = torch.from_numpy(vector)
         compare(
-            "exact query, 196,000 x 512 / float32 product in torch",
+            "exact query, 980,000 x 512 / float32 product in torch",
             lambda: nearest_cells(index, vector, 20, allowed),
             lambda: torch.topk(matrix @ query, 20),
             0.7,
         )
+
+
+def lists() -> None:
+    """A query by the lists of a large index against an exact one, and what they take; made-up clusters."""
+    path = big(20_000, 512, 5_000)
+    proposals.LARGE = 900_000
+    cpu = time.process_time()
+    prepare_search(path, Silence())
+    cpu = time.process_time() - cpu
+    with Index.open(path) as index:
+        search, file = index.generation.search, index.file(LISTS)
+        assert search is not None
+        assert file is not None
+        each = file.stat().st_size / search.cells
+        print(f"{search}, {each:.1f} bytes a cell, made in {cpu:.0f} CPU-s (0: made before)", flush=True)
+        allowed, cpu = searchable(index), time.process_time()
+        by_lists, by_all = proposals.proposer(index, allowed), proposals.All(index.faiss)
+        print(f"opened in {1000 * (time.process_time() - cpu):.1f} CPU-ms", flush=True)
+        vectors = index.vectors(np.random.default_rng(0).choice(allowed.size, 20))
+
+        def ask(by: proposals.Proposer) -> None:
+            for vector in vectors:
+                find_cells(index, by, vector, 20, allowed, 1)
+
+        compare("20 queries of 980,000 x 512, lists / exact", lambda: ask(by_lists), lambda: ask(by_all), 0.2)
 
 
 def start() -> None:
@@ -259,10 +291,8 @@ def commits() -> None:
     shutil.rmtree(one)
 
 
-BENCHES: dict[str, Callable[[], None]] = {
-    bench.__name__: bench
-    for bench in (verification, counts, search, start, opening, probes, memory, plans, commits)
-}
+ALL = (verification, counts, search, lists, start, opening, probes, memory, plans, commits)
+BENCHES: dict[str, Callable[[], None]] = {bench.__name__: bench for bench in ALL}
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)

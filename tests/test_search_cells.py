@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from auditor.errors import CellError
+from auditor.errors import CellError, DatasetError
 from auditor.questions.match.ask import match
 from auditor.questions.similar.ask import similar, similar_to_vector
 from auditor.report.views import view_of
 from auditor.report.write import as_json
+from auditor.search.only import Only
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, manifest, random_images
 
@@ -29,6 +30,8 @@ def images() -> list[FakeImage]:
     for number in (1, 2, 5):
         made[number].status = "ok"
     made[3].status = "broken"
+    for number, image in enumerate(made):
+        image.split = ("train", "val")[number % 2]
     made[2].features[0] = made[1].features[0]  # ties: the same cells in two images
     return made
 
@@ -96,6 +99,60 @@ def test_similar_is_brute_force(
     ]
     cosines = [hit.cosine for hit in answer.hits]
     np.testing.assert_allclose(cosines, [min(cosine, 1.0) for cosine, _, _ in expected], atol=1e-6)
+
+
+def is_of(image: FakeImage, label: int) -> bool:
+    return label in (image.label, *image.labels)
+
+
+ASKED: list[tuple[Only, Callable[[FakeImage, int], bool]]] = [
+    (Only(class_="2"), lambda image, cell: is_of(image, 2)),
+    (Only(not_class="class 2"), lambda image, cell: not is_of(image, 2)),
+    (Only(split="val"), lambda image, cell: image.split == "val"),
+    (Only(place="foreground"), lambda image, cell: bool(image.foreground and image.foreground[cell])),
+    (
+        Only(place="background"),
+        lambda image, cell: image.foreground is not None and not image.foreground[cell],
+    ),
+    (
+        Only("n00000003", "0", "train", "background"),
+        lambda image, cell: (
+            is_of(image, 3)
+            and not is_of(image, 0)
+            and image.split == "train"
+            and image.foreground is not None
+            and not image.foreground[cell]
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("only", "is_asked_for"), ASKED, ids=lambda value: str(value))
+def test_only_what_is_asked_for_is_found(
+    index: Index, images: list[FakeImage], only: Only, is_asked_for: Callable[[FakeImage, int], bool]
+) -> None:
+    query = stored(images[5].features)[1, 0]
+    left_out = {(5, cell) for cell in range(9)}
+    for number, image in enumerate(images):
+        left_out |= {(number, cell) for cell in range(9) if not is_asked_for(image, cell)}
+    for per_image in (0, 1):
+        expected = limited(brute_force(images, query, left_out), per_image)
+        answer = similar(index, images[5].path, 1, 0, k=400, per_image=per_image, only=only)
+        assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
+            (images[number].path, cell) for _, number, cell in expected
+        ]
+        assert 0 < len(expected) < 200
+        assert str(only) in view_of(answer).tables[0].notes[0]
+
+
+def test_what_cannot_be_asked_for_is_said(index: Index, images: list[FakeImage]) -> None:
+    for only, words in (
+        (Only(class_="zebra"), "no class 'zebra'"),
+        (Only(split="test"), "no split 'test'; it has: train, val"),
+        (Only(class_="1", not_class="1"), "no cell that is of class 1, not of class 1"),
+    ):
+        with pytest.raises(DatasetError, match=words):
+            similar(index, images[5].path, 1, 0, only=only)
 
 
 def test_a_scene_of_one_thing_does_not_fill_the_answer(tmp_path: Path) -> None:

@@ -179,9 +179,8 @@ class Index:
         values = np.empty((len(images), *shape), dtype=np.float32)
         for shard in np.unique(shards):
             chosen = shards == shard
-            rows, place = np.unique(images[chosen] - self._firsts[shard], return_inverse=True)
-            array = self._array(int(shard), file).take(rows)
-            values[chosen] = array.reshape(len(array), -1, *shape)[place, inside[chosen]]
+            rows = images[chosen] - self._firsts[shard]
+            values[chosen] = self._array(int(shard), file).take_cells(rows, inside[chosen])
         return values
 
     def image(self, path: str) -> int:

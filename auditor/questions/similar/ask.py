@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from auditor.questions.similar.record import Similar
 from auditor.report.page_parts import Answer, Wish
 from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
+from auditor.search.only import ANY, Only
 from auditor.search.proposals import recall_of
 from auditor.store import Index
 from auditor.store.index import unit
@@ -34,12 +36,13 @@ def similar(
     k: int = 20,
     same: bool = False,
     per_image: int = PER_IMAGE,
+    only: Only = ANY,
 ) -> Similar:
     """The k cells of largest cosine with one cell, in other images; with `same` also in its own.
 
-    At most `per_image` cells of each image, 0 being no limit; never the cell itself, nor cells without
-    content. The cell may lie in an image file that is not indexed: then the backbone that made the index
-    reads it.
+    At most `per_image` cells of each image, 0 being no limit, and those alone that `only` asks for; never the
+    cell itself, nor cells without content. The cell may lie in an image file that is not indexed: then the
+    backbone that made the index reads it.
     """
     check_cell(row, col, index.grid)
     if is_outside(index, path):
@@ -47,15 +50,16 @@ def similar(
 
         vector = features_of_files(index, [Path(path)])[0][row, col]
         require_content(f"{path}:{row},{col}", vector)
-        return similar_to_vector(index, vector, k=k, path=path, row=row, col=col, per_image=per_image)
+        return similar_to_vector(
+            index, vector, k=k, path=path, row=row, col=col, per_image=per_image, only=only
+        )
     image = index.image(path)
     path, vector = index.path_of(image), index.features(image)[row, col]
     require_content(f"{path}:{row},{col}", vector)
     allowed = searchable(index)
-    empty = _count_empty(index, allowed)
+    asked = Similar(index.name, path, row, col, (), same, per_image, _count_empty(index, allowed), str(only))
     allowed[image, row * index.grid[1] + col if same else ...] = False
-    hits = nearest_cells(index, vector, k, allowed, per_image)
-    return Similar(index.name, path, row, col, hits, same, per_image, empty, recall_of(index, allowed))
+    return _answer(index, asked, vector, k, only.among(index, allowed))
 
 
 def similar_to_vector(
@@ -67,6 +71,7 @@ def similar_to_vector(
     row: int = 0,
     col: int = 0,
     per_image: int = PER_IMAGE,
+    only: Only = ANY,
 ) -> Similar:
     """The k cells of largest cosine with a vector (C,) of the same backbone; path, row, col say whose."""
     length = float(np.linalg.norm(vector))
@@ -75,9 +80,15 @@ def similar_to_vector(
             f"{index.name} is searched with {index.manifest.dim} finite numbers that are not all zero"
         )
     allowed = searchable(index)
-    hits = nearest_cells(index, unit(vector), k, allowed, per_image)
-    empty = _count_empty(index, allowed)
-    return Similar(index.name, path, row, col, hits, False, per_image, empty, recall_of(index, allowed))
+    asked = Similar(index.name, path, row, col, (), False, per_image, _count_empty(index, allowed), str(only))
+    return _answer(index, asked, unit(vector), k, only.among(index, allowed))
+
+
+def _answer(
+    index: Index, asked: Similar, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
+) -> Similar:
+    hits = nearest_cells(index, vector, k, allowed, asked.per_image)
+    return replace(asked, hits=hits, recall=recall_of(index, allowed))
 
 
 def _count_empty(index: Index, allowed: NDArray[np.bool_]) -> int:

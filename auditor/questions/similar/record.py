@@ -13,8 +13,9 @@ class Similar(Record):
     """The cells most similar to one cell, best first.
 
     `same` says whether cells of the same image may be among them, `per_image` how many of each image, 0 being
-    no limit; `empty` counts the cells without content (features of zeros), which are left out. `recall` is
-    the measured share of the nearest cells that such a search finds; None where it is exact.
+    no limit; `empty` counts the cells without content (features of zeros), which are left out. `only`
+    says which cells were asked for, if not all. `recall` is the measured share of the nearest cells that such
+    a search finds; None where it is exact.
     """
 
     index: str
@@ -25,6 +26,7 @@ class Similar(Record):
     same: bool = False
     per_image: int = 0
     empty: int = 0
+    only: str = ""
     recall: float | None = None
 
 

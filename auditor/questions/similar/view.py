@@ -26,6 +26,7 @@ VIEWS = {Similar: view_similar}
 def _notes(similar: Similar) -> tuple[str, ...]:
     """What was searched, and what was left out."""
     where = "All images" if similar.same else "Other images only (--same: the same as well)"
+    where += f", {similar.only}" if similar.only else ""
     limit = f"at most {plural(similar.per_image, 'cell')} of each" if similar.per_image else "all cells"
     more = " (--per-image N; 0: no limit)" if similar.per_image else ""
     return (f"{where}, {limit}{more}.", *left_out(similar.empty), *_approximate(similar.recall))
