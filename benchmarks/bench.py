@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ FINISH = "from pathlib import Path\nimport sys\nfrom auditor.store import IndexW
 FINISH += "with IndexWriter.resume(Path(sys.argv[1])) as writer: writer.finish()\n"
 # many shards at either size: what one holds in memory follows from its 64 MiB of features
 INDEX = "import sys\nfrom auditor.cli.app import app\nfrom auditor.indexing import build\n"
-INDEX += "build.SHARD_BYTES = 2 << 20\napp(sys.argv[1:], standalone_mode=False)\n"
+INDEX += "build.SHARD_BYTES = 1 << 18\napp(sys.argv[1:], standalone_mode=False)\n"
 ASK = """
 import sys
 from pathlib import Path
@@ -233,6 +235,24 @@ def photos(count: int) -> Path:
     return folder
 
 
+@cache
+def tar(count: int) -> Path:
+    """A tar of so many photographs of 16 x 16 pixels, each of its own noise, and their classes."""
+    path = FOLDER / f"photos-{count}.tar"
+    if not path.exists():
+        with tarfile.open(path.with_suffix(".new"), "w") as file:
+            for number in range(count):
+                pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                image = BytesIO()
+                Image.fromarray(pixels).save(image, "PNG")
+                for kind, data in (("png", image.getvalue()), ("cls", str(number % 10).encode())):
+                    member = tarfile.TarInfo(f"{number:06d}.{kind}")
+                    member.size = len(data)
+                    file.addfile(member, BytesIO(data))
+        path.with_suffix(".new").rename(path)
+    return path
+
+
 def memory() -> None:
     """What a process takes at most, whatever the size: flat in images, and in how often one asks."""
     scripts = {name: FOLDER / f"{name}.py" for name in ("finish", "index", "ask")}
@@ -243,14 +263,18 @@ def memory() -> None:
         least, most = (peak_memory(words(size)) for size in (small, large))
         print(f"memory of {name}: {most} MiB at {large:,}, {least} MiB at {small:,}", flush=True)
 
-    def index(count: int) -> tuple[str | Path, ...]:
-        path = FOLDER / "indexes" / f"photos-{count}"
+    def index(dataset: Path, *words: str) -> tuple[str | Path, ...]:
+        path = FOLDER / "indexes" / dataset.stem
         shutil.rmtree(path, ignore_errors=True)
-        model = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--name", path)
-        return scripts["index"], "index", photos(count), *model
+        model = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--name", path, *words)
+        return scripts["index"], "index", dataset, *model
+
+    def index_tar(count: int) -> tuple[str | Path, ...]:
+        return index(tar(count), "--size", "64", "--head", "none", "--batch", "64")
 
     tell("finish, by images", lambda n: (scripts["finish"], big(n)), 1_000, 100_000)
-    tell("index, by images", index, 1_000, 10_000)
+    tell("index, by images", lambda n: index(photos(n)), 1_000, 10_000)
+    tell("index of a tar, by images", index_tar, 1_000, 100_000)
     tell("metrics and similar, by images", lambda n: (scripts["ask"], big(n), "2"), 1_000, 100_000)
     tell("metrics and similar, by times asked", lambda n: (scripts["ask"], big(1_000), str(n)), 20, 200)
 
