@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from auditor.measure.shuffled import shuffle_labels
 from auditor.measure.survival import survival
 from auditor.page.compose import compose
+from auditor.questions.findings.ask import findings
 from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.hygiene.record import Hygiene
 from auditor.report.page_parts import Wish
@@ -224,6 +225,64 @@ def test_where_covered_images_cannot_be_read_survival_is_not_judged(tmp_path: Pa
     answer = asked(tmp_path / "i", images)
     assert check(answer, "context") is None
     assert "covering is too much" in next(each.sentence for each in answer.checks if each.name == "context")
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+def test_the_reach_of_a_toy_backbone_is_its_receptive_field(tmp_path: Path, radius: int) -> None:
+    """Each of its cells is the mean of the cells up to so far away, and its class the likelier of two."""
+    rng = np.random.default_rng(radius)
+    images = []
+    for image in random_images(5, 60, TOY):
+        pixels, mask = rng.random(TOY), np.zeros(TOY, np.bool_)
+        row, col = rng.integers(0, 7, 2)
+        mask[row : row + 2, col : col + 2] = True
+        cells = [averaged(np.where(covered, 0, pixels), radius) for covered in (mask & False, ~mask, mask)]
+        chances = np.stack([np.stack([means, 1 - means], axis=-1) for means in cells]).reshape(3, 64, 2)
+        order = np.argsort(-chances, axis=-1)
+        ranked = np.take_along_axis(chances, order, axis=-1)
+        flags = mask.ravel().tolist()
+        present = [{0} if flag else set() for flag in flags]
+        images.append(
+            replace(
+                image, status="ok", labels=(0,), label=0, present=present, foreground=flags, shown=order,
+                chances=ranked, entropy=None, guesses=image.guesses,
+            )
+        )  # fmt: skip
+    with Index.open(make_index(tmp_path / "i", images, grid=TOY, size=60)) as index:
+        answer = hygiene(index)
+    assert answer.reach == radius
+    assert answer.reach_asked is not None
+    assert answer.reach_asked > radius
+    assert all((change > 0) == (far <= radius) for far, change in enumerate(answer.changes, start=1))
+
+
+TOY = (8, 8)
+
+
+def averaged(pixels: NDArray[np.floating], radius: int) -> NDArray[np.floating]:
+    """The mean of the cells around each cell, those outside being 0."""
+    return np.array(
+        [
+            [
+                pixels[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1].sum()
+                / (2 * radius + 1) ** 2
+                for x in range(TOY[1])
+            ]
+            for y in range(TOY[0])
+        ]
+    )
+
+
+def test_what_fails_is_the_first_finding_and_what_passes_is_none(tmp_path: Path) -> None:
+    facts = {"grid": GRID, "head": "none", "described": manifest(GRID, head="none")}
+    with Index.open(make_index(tmp_path / "placed", placed(1, 3.0), **facts)) as index:  # type: ignore[arg-type]
+        found = findings(index).findings
+        assert [each.subject for each in found] == ["cells"]
+        assert "at the same place for" in found[0].sentence
+        assert found[0].rate.value == pytest.approx(hygiene(index).same_place)
+    with Index.open(make_index(tmp_path / "known", known(2))) as index:
+        assert hygiene(index).verdict == "pass"
+        assert "cells" not in {each.subject for each in findings(index).findings}
 
 
 def test_exchanged_labels_do_not_pass(tmp_path: Path) -> None:

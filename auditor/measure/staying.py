@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
+from auditor.grids import widened
 from auditor.measure.absence import explain_no_background
 from auditor.measure.chance import any_chance
 from auditor.measure.counts import require_head
@@ -75,7 +76,7 @@ def find_staying(index: Index) -> Staying:
     rows = index.query(CELLS)
     foreground = np.asarray(rows["foreground"], dtype=np.bool_).reshape(-1, *index.grid)
     images = np.asarray(rows["image"], dtype=np.int64)[:: index.manifest.cells_per_image]
-    free = ~_widened(foreground).reshape(-1, index.manifest.cells_per_image)
+    free = ~widened(foreground).reshape(-1, index.manifest.cells_per_image)
     before, after = (
         np.asarray(rows[name], dtype=np.int64).reshape(free.shape) for name in ("before", "after")
     )
@@ -94,14 +95,6 @@ def find_staying(index: Index) -> Staying:
         places=places,
         is_free=free[stays],
     )
-
-
-def _widened(foreground: Flags) -> Flags:
-    """Cells (n, H, W) that are foreground or touch it, by an edge or a corner."""
-    _, height, width = foreground.shape
-    padded = np.pad(foreground, ((0, 0), (1, 1), (1, 1)))
-    shifted = [padded[:, row : row + height, col : col + width] for row in range(3) for col in range(3)]
-    return np.asarray(np.logical_or.reduce(shifted), dtype=np.bool_)
 
 
 def _labels(index: Index, images: Numbers) -> Flags:
