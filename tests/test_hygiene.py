@@ -21,7 +21,9 @@ from auditor.page.compose import compose
 from auditor.questions.findings.ask import findings
 from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.hygiene.record import Hygiene
+from auditor.questions.similar.ask import similar, similar_to_vector
 from auditor.report.page_parts import Wish
+from auditor.report.views import view_of
 from auditor.search.norms import measure_norms
 from auditor.search.place_bias import place_bias
 from auditor.store import Index
@@ -160,6 +162,27 @@ def test_planted_high_norm_tokens_are_those_that_are_named(
     assert answer.verdict == "fail"
     image, cell = divmod(int(found.high[0]), 9)
     assert answer.high_norm_cells[0] == f"{images[image].path}:{cell // 3},{cell % 3}"
+
+
+def test_far_longer_cells_are_no_hits_unless_one_of_them_asks(tmp_path: Path) -> None:
+    """All alike in direction: without their length nothing tells them from the cell that asks."""
+    rng = np.random.default_rng(7)
+    images = random_images(7, 30)
+    raw = np.ones(DIM) + 0.1 * rng.standard_normal((30, 3, 3, DIM))
+    is_long = np.zeros((30, 3, 3), np.bool_)
+    is_long[5:15, 1, 1] = True
+    raw[is_long] = 10 * (np.ones(DIM) + 0.001 * rng.standard_normal((10, DIM)))
+    with Index.open(make_index(tmp_path / "i", with_features(images, raw), size=30)) as index:
+        found = similar(index, images[0].path, 0, 0, k=400, per_image=0)
+        places = {(hit.path, hit.row, hit.col) for hit in found.hits}
+        assert (len(places), found.long) == (29 * 9 - 10, 10)
+        assert not places & {(images[number].path, 1, 1) for number in range(5, 15)}
+        assert "far longer" in str(view_of(found).tables[0].notes)
+        asked = similar(index, images[5].path, 1, 1)
+        assert asked.long == 0
+        assert {(hit.row, hit.col) for hit in asked.hits[:9]} == {(1, 1)}
+        raw_vector = index.features(1)[0, 0]
+        assert similar_to_vector(index, raw_vector).long == 10
 
 
 def test_cells_of_ordinary_lengths_are_none(tmp_path: Path) -> None:

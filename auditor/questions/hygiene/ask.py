@@ -25,7 +25,6 @@ from auditor.search.place_bias import place_bias
 from auditor.store import Index
 
 FEWEST = 10  # images: of fewer, nothing is judged
-HIGH = (0.001, 3)  # the share of high-norm cells that is too many, and how many it takes at least
 PLACED = 0.25  # of the cells that know their place, beyond the mirrored one: one in four
 READS = 0.5  # of recognised images that stay so when covered: below, the covering is the finding
 BINS = 60
@@ -133,10 +132,8 @@ def _norms(index: Index, numbers: dict[str, Any]) -> Check:
         "lengths": tuple(counts.tolist()),
         "length_edges": tuple((10**edges).tolist()),
     }
-    least_share, least_count = HIGH
-    is_many = found.rate.hits >= least_count and (found.rate.value or 0) > least_share
     sentence = f"{plural(found.rate.hits, 'cell')} of {found.rate.total:,} are far longer than the others"
-    return Check("norms", not is_many, sentence)
+    return Check("norms", not found.is_many, sentence)
 
 
 def _places(index: Index, numbers: dict[str, Any]) -> Check:

@@ -15,6 +15,7 @@ from auditor.questions.similar.record import Similar
 from auditor.report.page_parts import Answer, Wish
 from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
+from auditor.search.norms import leave_out_long
 from auditor.store import Index
 
 PER_IMAGE = 1
@@ -36,8 +37,8 @@ def similar(
     """The k cells of largest cosine with one cell, in other images; with `same` also in its own.
 
     At most `per_image` cells of each image, 0 being no limit; never the cell itself, nor cells without
-    content. The cell may lie in an image file that is not indexed: then the backbone that made the index
-    reads it.
+    content, nor, unless the cell is one itself, those that are far too long for `audit hygiene`. The cell may
+    lie in an image file that is not indexed: then the backbone that made the index reads it.
     """
     check_cell(row, col, index.grid)
     if is_outside(index, path):
@@ -52,8 +53,9 @@ def similar(
     allowed = searchable(index)
     empty = _count_empty(index, allowed)
     allowed[image, row * index.grid[1] + col if same else ...] = False
+    long = leave_out_long(index, allowed, float(index.norms(image)[row, col]))
     hits = nearest_cells(index, vector, k, allowed, per_image)
-    return Similar(index.name, path, row, col, hits, same, per_image, empty)
+    return Similar(index.name, path, row, col, hits, same, per_image, empty, long=long)
 
 
 def similar_to_vector(
@@ -73,8 +75,9 @@ def similar_to_vector(
             f"{index.name} is searched with {index.manifest.dim} finite numbers that are not all zero"
         )
     allowed = searchable(index)
+    empty, long = _count_empty(index, allowed), leave_out_long(index, allowed, length)
     hits = nearest_cells(index, (vector / length).astype(np.float32), k, allowed, per_image)
-    return Similar(index.name, path, row, col, hits, False, per_image, _count_empty(index, allowed))
+    return Similar(index.name, path, row, col, hits, False, per_image, empty, long=long)
 
 
 def _count_empty(index: Index, allowed: NDArray[np.bool_]) -> int:

@@ -13,7 +13,9 @@ class Similar(Record):
     """The cells most similar to one cell, best first.
 
     `same` says whether cells of the same image may be among them, `per_image` how many of each image, 0 being
-    no limit; `empty` counts the cells without content (features of zeros), which are left out.
+    no limit; `empty` counts the cells without content (features of zeros), which are left out, and
+    `long` those that are far longer than the others, where an index has many: they keep notes on the whole
+    image.
     """
 
     index: str
@@ -24,6 +26,7 @@ class Similar(Record):
     same: bool = False
     per_image: int = 0
     empty: int = 0
+    long: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,16 @@ def _notes(similar: Similar) -> tuple[str, ...]:
     where = "All images" if similar.same else "Other images only (--same: the same as well)"
     limit = f"at most {plural(similar.per_image, 'cell')} of each" if similar.per_image else "all cells"
     more = " (--per-image N; 0: no limit)" if similar.per_image else ""
-    return (f"{where}, {limit}{more}.", *left_out(similar.empty))
+    return (f"{where}, {limit}{more}.", *left_out(similar.empty), *_far_longer(similar.long))
+
+
+def _far_longer(cells: int) -> tuple[str, ...]:
+    """What the index is known to hold that looks like content and is none."""
+    return (
+        (f"Left out as far longer than the others (audit hygiene): {plural(cells, 'cell')}.",)
+        if cells
+        else ()
+    )
 
 
 def _row(hit: Hit) -> tuple[Entry, ...]:
