@@ -17,7 +17,7 @@ from auditor.measure.shrinkage import shrink
 from auditor.measure.staying import Staying, find_staying
 from auditor.questions.shortcuts import ask as module
 from auditor.questions.shortcuts.ask import RUNS, findings, rank_classes, shortcuts
-from auditor.questions.shortcuts.record import Shortcuts
+from auditor.questions.shortcuts.record import Shortcuts, certain
 from auditor.report.views import pictures_of, view_of
 from auditor.store import Index
 from auditor.store.scores import stored_scores
@@ -38,13 +38,13 @@ def answer(scenes: Index) -> Shortcuts:
 def test_the_planted_contexts_are_the_certain_ones_the_texture_first(
     scenes: Index, answer: Shortcuts
 ) -> None:
-    assert list(dict.fromkeys(each.name for each in answer.certain)) == PLANTED
+    assert list(dict.fromkeys(each.name for each in certain(answer))) == PLANTED
     assert [row.name for row in answer.classes[:2]] == PLANTED
     first, second, third = (row.expected or 0.0 for row in answer.classes[:3])
     assert (first > 0.7, second > 0.3, third < 0.05) == (True, True, True)
     rows = scenes.query("SELECT path, metadata FROM images")
     said = dict(zip(rows["path"], map(json.loads, rows["metadata"]), strict=True))
-    for context in answer.certain:
+    for context in certain(answer):
         planted = "has_texture" if context.name == PLANTED[0] else "has_marker"
         assert {said[cell.rpartition(":")[0]][planted] for cell in context.exemplars} == {"true"}
         assert context.elsewhere.hits <= 1
@@ -307,4 +307,4 @@ def test_the_command_shows_and_draws_it(
         found = shortcuts(index)
         (picture,) = pictures_of(index, found)
         assert len(np.unique(np.asarray(picture.drawn()).reshape(-1, 3), axis=0)) > 50
-    assert len(view_of(found).tables[0].rows) == len(found.certain)
+    assert len(view_of(found).tables[0].rows) == len(certain(found))

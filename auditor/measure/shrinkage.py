@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 EDGES = np.sin(np.linspace(0, np.pi / 2, 201)) ** 2  # of rates: narrow near 0 and 1
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
+BLOCK = 10_000  # images at a time
 START, BOUNDS = (-0.7, 0.4), (-3.0, 4.0)  # of the logarithms of the beta distribution's two parameters
 
 Floats = NDArray[np.float64]
@@ -22,9 +23,11 @@ def shrink(groups: NDArray[np.integer], hits: NDArray[np.bool_], chances: Floats
     from scipy.optimize import minimize
     from scipy.special import betainc
 
-    rates = np.asarray(chances)[:, None] + (1 - np.asarray(chances)[:, None]) * CENTRES
     logs = np.zeros((size, len(CENTRES)))
-    np.add.at(logs, groups, np.log(np.where(np.asarray(hits)[:, None], rates, 1 - rates)))
+    for start in range(0, len(groups), BLOCK):
+        part = slice(start, start + BLOCK)
+        rates = chances[part, None] + (1 - chances[part, None]) * CENTRES
+        np.add.at(logs, groups[part], np.log(np.where(hits[part, None], rates, 1 - rates)))
     likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
 
     def prior(parameters: Floats) -> Floats:

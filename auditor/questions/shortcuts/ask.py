@@ -15,7 +15,7 @@ from auditor.measure.shrinkage import shrink
 from auditor.measure.significance import over_represented
 from auditor.measure.staying import Staying, find_staying
 from auditor.questions.ledger.ask import exact_scores
-from auditor.questions.shortcuts.record import ClassShortcut, Context, Shortcuts, is_certain
+from auditor.questions.shortcuts.record import ClassShortcut, Context, Shortcuts, certain
 from auditor.records import Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
@@ -58,7 +58,7 @@ def shortcuts(index: Index, *, seed: int = 0, watch: Watch | None = None) -> Sho
         level=LEVEL,
         contexts=contexts,
         classes=tuple(replace(row, logit_share=_add(contexts, row.label)) for row in rows),
-        by_chance=tuple(sum(is_certain(q, LEVEL) for q in q_values) for q_values in exchanged),
+        by_chance=tuple(sum(map(_is_certain, q_values)) for q_values in exchanged),
         reason=reason,
     )
 
@@ -181,6 +181,10 @@ def _logit_shares(
     return shares, None
 
 
+def _is_certain(q_value: float | None) -> bool:
+    return q_value is not None and q_value < LEVEL
+
+
 def _contexts(
     index: Index, staying: Staying, groups: _Groups, shares: list[float | None]
 ) -> Iterator[Context]:
@@ -203,6 +207,7 @@ def _contexts(
             logit_share=shares[k],
             p_value=p_values[k],
             q_value=q_values[k],
+            is_certain=_is_certain(q_values[k]),
             exemplars=groups.exemplars[k],
         )
 
@@ -224,7 +229,7 @@ def report(index: Index, wish: Wish) -> Iterator[Answer]:
 def findings(index: Index) -> Iterator[Finding]:
     """Of each class the certain context that its images hold most certainly more often than others."""
     strongest: dict[int, Finding] = {}
-    for context in shortcuts(index).certain:
+    for context in certain(shortcuts(index)):
         elsewhere = wilson(context.elsewhere)
         if context.interval is None or elsewhere is None:
             continue

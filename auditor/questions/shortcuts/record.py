@@ -15,7 +15,8 @@ class Context(Record):
 
     `cells` are those in images of the class; `images` and `elsewhere` count by free cells alone, which touch
     no object. `p_value` and `q_value` are None where fewer than two images of the class or three images in
-    all could tell. `exemplars` are free cells of images of the class, the nearest to their medoid first.
+    all could tell; `is_certain` is whether q is below the answer's level. `exemplars` are free cells of
+    images of the class, the nearest to their medoid first.
     """
 
     label: int
@@ -48,6 +49,7 @@ class Context(Record):
             unit="chance",
         )
     )
+    is_certain: bool
     exemplars: tuple[str, ...]
 
 
@@ -110,17 +112,12 @@ class Shortcuts(Record):
     by_chance: tuple[int, ...]
     reason: str | None
 
-    @property
-    def certain(self) -> tuple[Context, ...]:
-        """The contexts that follow their class at the level."""
-        return tuple(each for each in self.contexts if is_certain(each.q_value, self.level))
 
-    @property
-    def shown(self) -> tuple[Context, ...]:
-        """What is certain; where nothing is, all."""
-        return self.certain or self.contexts
+def certain(answer: Shortcuts) -> tuple[Context, ...]:
+    """The contexts that follow their class at the answer's level."""
+    return tuple(each for each in answer.contexts if each.is_certain)
 
 
-def is_certain(q_value: float | None, level: float) -> bool:
-    """Whether a context follows its class at a level of q."""
-    return q_value is not None and q_value < level
+def shown(answer: Shortcuts) -> tuple[Context, ...]:
+    """What tables and pictures show: what is certain, and where nothing is, all."""
+    return certain(answer) or answer.contexts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from auditor.questions.shortcuts.record import ClassShortcut, Context, Shortcuts
+from auditor.questions.shortcuts.record import ClassShortcut, Context, Shortcuts, certain, shown
 from auditor.report.metric import metrics_of
 from auditor.report.tables import Column, Entry, Table, bounded_entry, chance_entry, metric_entry, rate_entry
 from auditor.report.text import NO_DATA, plural, share
@@ -24,11 +24,11 @@ def view_shortcuts(answer: Shortcuts) -> View:
     notes = (_tell(answer), *([f"No share of a logit: {answer.reason}"] if answer.reason else []))
     if not classes:
         return View("Shortcuts", lead=_LEAD, notes=notes, rows=rows)
-    caption = "Contexts that fire a class" if answer.certain else "Candidates: of none is it certain"
+    caption = "Contexts that fire a class" if certain(answer) else "Candidates: of none is it certain"
     contexts = _tabulate(Context, "images|elsewhere|logit_share|q_value")
     ranking = _tabulate(ClassShortcut, "expected|stays|logit_share")
     tables = (
-        replace(contexts, caption=caption, rows=tuple(map(_context, answer.shown))),
+        replace(contexts, caption=caption, rows=tuple(map(_context, shown(answer)))),
         replace(
             ranking, caption="Classes by how often their background fires", rows=tuple(map(_class, classes))
         ),
@@ -39,9 +39,9 @@ def view_shortcuts(answer: Shortcuts) -> View:
 VIEWS = {Shortcuts: view_shortcuts}
 
 
-def _tabulate(kind: type, shown: str) -> Table:
+def _tabulate(kind: type, names: str) -> Table:
     metrics = metrics_of(kind)
-    percents = {name: "" if metrics[name].unit == "chance" else " %" for name in shown.split("|")}
+    percents = {name: "" if metrics[name].unit == "chance" else " %" for name in names.split("|")}
     columns = (
         Column(f"{metrics[name].title}{unit}", True, metrics[name].definition)
         for name, unit in percents.items()
@@ -70,10 +70,10 @@ def _class(row: ClassShortcut) -> tuple[Entry, ...]:
 
 
 def _tell(answer: Shortcuts) -> str:
-    certain, runs = len(answer.certain), len(answer.by_chance)
+    many, runs = len(certain(answer)), len(answer.by_chance)
     found = sum(answer.by_chance)
     return (
-        f"{certain} of {plural(len(answer.contexts), 'context')} certain (q below {answer.level}), in "
+        f"{many} of {plural(len(answer.contexts), 'context')} certain (q below {answer.level}), in "
         f"{plural(answer.images, 'labelled image')} with free cells. With exchanged labels {runs} runs had "
         f"{found}."
     )
