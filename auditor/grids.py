@@ -67,6 +67,14 @@ def occupancy(mask: Mask, grid: tuple[int, int]) -> Mask:
     return np.asarray(np.logical_or.reduceat(by_row, cols, axis=1), dtype=np.bool_)
 
 
+def widened(masks: Mask) -> Mask:
+    """The cells of grids (n, H, W) that are set, or touch one that is by an edge or a corner."""
+    _, height, width = masks.shape
+    padded = np.pad(masks, ((0, 0), (1, 1), (1, 1)))
+    shifted = [padded[:, row : row + height, col : col + width] for row in range(3) for col in range(3)]
+    return np.asarray(np.logical_or.reduce(shifted), dtype=np.bool_)
+
+
 def edges(side: int, cells: int) -> NDArray[np.int64]:
     """The pixel edges (cells + 1,) that divide `side` pixels evenly, rounded down where they cannot."""
     return np.arange(cells + 1, dtype=np.int64) * side // cells

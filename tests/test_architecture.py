@@ -199,6 +199,7 @@ def test_commands_are_light(path: Path) -> None:
         ["concept", "marker.json"],
         ["cam", "000003.png", "--class", "3"],
         ["ledger"],
+        ["shortcuts"],
         ["check"],
     ],
     ids=" ".join,

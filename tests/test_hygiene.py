@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from auditor.measure.shuffled import shuffle_labels
 from auditor.measure.survival import survival
 from auditor.page.compose import compose
+from auditor.questions.findings.ask import findings
 from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.hygiene.record import Hygiene
+from auditor.questions.similar.ask import similar, similar_to_vector
 from auditor.report.page_parts import Wish
+from auditor.report.views import view_of
 from auditor.search.norms import measure_norms
 from auditor.search.place_bias import place_bias
 from auditor.store import Index
@@ -161,6 +164,27 @@ def test_planted_high_norm_tokens_are_those_that_are_named(
     assert answer.high_norm_cells[0] == f"{images[image].path}:{cell // 3},{cell % 3}"
 
 
+def test_far_longer_cells_are_no_hits_unless_one_of_them_asks(tmp_path: Path) -> None:
+    """All alike in direction: without their length nothing tells them from the cell that asks."""
+    rng = np.random.default_rng(7)
+    images = random_images(7, 30)
+    raw = np.ones(DIM) + 0.1 * rng.standard_normal((30, 3, 3, DIM))
+    is_long = np.zeros((30, 3, 3), np.bool_)
+    is_long[5:15, 1, 1] = True
+    raw[is_long] = 10 * (np.ones(DIM) + 0.001 * rng.standard_normal((10, DIM)))
+    with Index.open(make_index(tmp_path / "i", with_features(images, raw), size=30)) as index:
+        found = similar(index, images[0].path, 0, 0, k=400, per_image=0)
+        places = {(hit.path, hit.row, hit.col) for hit in found.hits}
+        assert (len(places), found.long) == (29 * 9 - 10, 10)
+        assert not places & {(images[number].path, 1, 1) for number in range(5, 15)}
+        assert "far longer" in str(view_of(found).tables[0].notes)
+        asked = similar(index, images[5].path, 1, 1)
+        assert asked.long == 0
+        assert {(hit.row, hit.col) for hit in asked.hits[:9]} == {(1, 1)}
+        raw_vector = index.features(1)[0, 0]
+        assert similar_to_vector(index, raw_vector).long == 10
+
+
 def test_cells_of_ordinary_lengths_are_none(tmp_path: Path) -> None:
     """Twenty indexes, lengths of three kinds of spread: 21,600 cells, and no index fails."""
     for seed in range(20):
@@ -224,6 +248,64 @@ def test_where_covered_images_cannot_be_read_survival_is_not_judged(tmp_path: Pa
     answer = asked(tmp_path / "i", images)
     assert check(answer, "context") is None
     assert "covering is too much" in next(each.sentence for each in answer.checks if each.name == "context")
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+def test_the_reach_of_a_toy_backbone_is_its_receptive_field(tmp_path: Path, radius: int) -> None:
+    """Each of its cells is the mean of the cells up to so far away, and its class the likelier of two."""
+    rng = np.random.default_rng(radius)
+    images = []
+    for image in random_images(5, 60, TOY):
+        pixels, mask = rng.random(TOY), np.zeros(TOY, np.bool_)
+        row, col = rng.integers(0, 7, 2)
+        mask[row : row + 2, col : col + 2] = True
+        cells = [averaged(np.where(covered, 0, pixels), radius) for covered in (mask & False, ~mask, mask)]
+        chances = np.stack([np.stack([means, 1 - means], axis=-1) for means in cells]).reshape(3, 64, 2)
+        order = np.argsort(-chances, axis=-1)
+        ranked = np.take_along_axis(chances, order, axis=-1)
+        flags = mask.ravel().tolist()
+        present = [{0} if flag else set() for flag in flags]
+        images.append(
+            replace(
+                image, status="ok", labels=(0,), label=0, present=present, foreground=flags, shown=order,
+                chances=ranked, entropy=None, guesses=image.guesses,
+            )
+        )  # fmt: skip
+    with Index.open(make_index(tmp_path / "i", images, grid=TOY, size=60)) as index:
+        answer = hygiene(index)
+    assert answer.reach == radius
+    assert answer.reach_asked is not None
+    assert answer.reach_asked > radius
+    assert all((change > 0) == (far <= radius) for far, change in enumerate(answer.changes, start=1))
+
+
+TOY = (8, 8)
+
+
+def averaged(pixels: NDArray[np.floating], radius: int) -> NDArray[np.floating]:
+    """The mean of the cells around each cell, those outside being 0."""
+    return np.array(
+        [
+            [
+                pixels[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1].sum()
+                / (2 * radius + 1) ** 2
+                for x in range(TOY[1])
+            ]
+            for y in range(TOY[0])
+        ]
+    )
+
+
+def test_what_fails_is_the_first_finding_and_what_passes_is_none(tmp_path: Path) -> None:
+    facts = {"grid": GRID, "head": "none", "described": manifest(GRID, head="none")}
+    with Index.open(make_index(tmp_path / "placed", placed(1, 3.0), **facts)) as index:  # type: ignore[arg-type]
+        found = findings(index).findings
+        assert [each.subject for each in found] == ["cells"]
+        assert "at the same place for" in found[0].sentence
+        assert found[0].rate.value == pytest.approx(hygiene(index).same_place)
+    with Index.open(make_index(tmp_path / "known", known(2))) as index:
+        assert hygiene(index).verdict == "pass"
+        assert "cells" not in {each.subject for each in findings(index).findings}
 
 
 def test_exchanged_labels_do_not_pass(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from conftest import run_audit
 from auditor.questions.causes.ask import causes
 from auditor.questions.match.ask import match
 from auditor.questions.metrics.ask import image_rows
+from auditor.questions.shortcuts.ask import shortcuts
 from auditor.questions.similar.ask import similar
 from auditor.records.watch import Silence
 from auditor.search import make_lists, proposals
@@ -256,6 +257,31 @@ def test_every_cause_follows_from_the_stored_cells(index: Index) -> None:
     answer = causes(index)
     assert {each.path: each.cause for each in answer.images} == truth
     assert set(truth.values()) == {"label_suspect", "background", "diluted", "absent"}
+
+
+def test_backgrounds_that_stay_are_those_of_the_independent_cells(real: Path, index: Index) -> None:
+    """Which cells say a class both times and touch no object, from that implementation's grids."""
+    free, said = {}, {}
+    for row in table(real / "expected" / "ilsvrc_mean_images.csv"):
+        foreground = np.array([flag == "1" for flag in row["fg_cells"]]).reshape(7, 7)
+        before, after = (np.array(row[name].split(), int).reshape(7, 7) for name in ("cells", "cells_wo_fg"))
+        places = [(y, x) for y in range(7) for x in range(7)]
+        apart = [
+            (y, x) for y, x in places if not foreground[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].any()
+        ]
+        label = int(row["label"])
+        if apart:
+            free[label] = len(apart)
+            said[label] = sum(before[place] == after[place] == label for place in apart)
+    answer = shortcuts(index)
+    assert {each.label: each.images for each in answer.classes} == dict.fromkeys(free, 1)
+    assert {each.label: each.stays.hits for each in answer.classes} == {
+        k: int(n > 0) for k, n in said.items()
+    }
+    extents = {each.label: each.extent for each in answer.classes}
+    assert extents == pytest.approx({label: said[label] / free[label] for label in free})
+    assert not any(each.is_certain for each in answer.contexts)  # a class with one image is never certain
+    assert {"racket", "dock"} < {each.name for each in answer.contexts if (each.logit_share or 0) > 0.5}
 
 
 def test_coco_with_a_probe(

@@ -23,6 +23,15 @@ def require_scores(index: Index) -> StoredScores:
     return scores
 
 
+def evidence(scores: StoredScores, image: int, masks: NDArray[np.floating]) -> tuple[Scores, Scores]:
+    """What weighted sums of an image's cells (P, H * W) add to every class (P, K), and what the bias does.
+
+    Less the mean of all classes: a constant that is added to every class changes no answer.
+    """
+    parts, bias = scores.parts(image, masks)
+    return parts - parts.mean(axis=1, keepdims=True), bias - bias.mean()
+
+
 def softmax(scores: Scores) -> NDArray[np.float64]:
     """Probabilities over the last axis."""
     shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))

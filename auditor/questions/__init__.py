@@ -61,6 +61,7 @@ QUESTIONS = (
     Question("causes", "Causes", ASK),
     Question("grid", "Prediction grids", LOOK),
     Question("context", "Context dependence", ASK),
+    Question("shortcuts", "Shortcuts", ASK),
     Question("occlude", "One image occluded and inpainted", LOOK, needs_model=True),
     Question("fills", "Delta under other fills", ASK, needs_model=True),
     Question("probe", "Probe", ASK, needs_model=True),

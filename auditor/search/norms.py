@@ -15,6 +15,7 @@ from auditor.search.content import usable_images
 from auditor.store import Index
 
 FAR = 7.0  # times as far from the median as the upper quartile (Tukey's outer fence), in logarithms
+MANY = (0.001, 3)  # the share of such cells that is too many, and how many it takes at least
 TIMES = 2.0  # the median, at least: where all lengths are alike, a little more is nothing
 
 
@@ -30,6 +31,12 @@ class Norms:
     def rate(self) -> Rate:
         """Cells beyond the limit, of all."""
         return Rate(len(self.high), len(self.lengths))
+
+    @property
+    def is_many(self) -> bool:
+        """Whether they are too many to be single odd cells."""
+        least_share, least_count = MANY
+        return len(self.high) >= least_count and (self.rate.value or 0) > least_share
 
 
 def measure_norms(index: Index) -> Norms | None:
@@ -47,3 +54,18 @@ def measure_norms(index: Index) -> Norms | None:
     limit = float(middle * max((upper / middle) ** FAR, TIMES))
     order = np.argsort(-lengths, kind="stable")
     return Norms(lengths, limit, cells[order[: np.count_nonzero(lengths > limit)]])
+
+
+def leave_out_long(index: Index, allowed: NDArray[np.bool_], length: float) -> int:
+    """Where an index has many far longer cells, take them from those that may be returned; how many it took.
+
+    `allowed` (images, cells) is changed; `length` is that of the cell that asks. One that is far longer
+    itself asks for its like, which is left to it.
+    """
+    found = measure_norms(index)
+    if found is None or not found.is_many or length > found.limit:
+        return 0
+    image, cell = np.divmod(found.high, allowed.shape[1])
+    taken = int(allowed[image, cell].sum())
+    allowed[image, cell] = False
+    return taken

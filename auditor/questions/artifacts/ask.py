@@ -19,7 +19,7 @@ from auditor.search.associations import LEAST, Tests, Values, columns_of_images,
 from auditor.search.cluster import find_exemplars
 from auditor.search.cluster_facts import position_lift
 from auditor.search.content import usable_images
-from auditor.search.partition import part_cells
+from auditor.search.partition import part_all
 from auditor.store import Index, once
 
 LEVEL = 0.01  # of q: in 99 of 100 data sets where nothing follows anything there is no mark
@@ -42,7 +42,7 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
             f"no label, split or column of metadata of {index.name} has a value that {LEAST} images have "
             f"and {LEAST} have not: there is nothing that a mark could follow"
         )
-    cells, groups = part_cells(index, seed)
+    cells, groups = part_all(index, seed)
     members = _members(index, images, cells, groups)
     kept = np.flatnonzero(members.sum(axis=1) >= LEAST)
     tests = compare_groups(members[kept], columns)

@@ -12,10 +12,12 @@ from auditor.errors import IndexBusy, IndexMismatch, OutputError
 from auditor.grids import split_cell_id
 from auditor.measure.evidence import cell_evidence, image_ranks
 from auditor.measure.rates import SURE, least_difference, wilson, wilson_of
+from auditor.measure.reach import measure_reach
 from auditor.measure.shuffled import shuffle_labels
 from auditor.measure.survival import survival
 from auditor.questions.hygiene.record import Check, Hygiene
 from auditor.records import Rate
+from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import percent, plural, share
 from auditor.search.norms import measure_norms
@@ -23,11 +25,10 @@ from auditor.search.place_bias import place_bias
 from auditor.store import Index
 
 FEWEST = 10  # images: of fewer, nothing is judged
-HIGH = (0.001, 3)  # the share of high-norm cells that is too many, and how many it takes at least
 PLACED = 0.25  # of the cells that know their place, beyond the mirrored one: one in four
 READS = 0.5  # of recognised images that stay so when covered: below, the covering is the finding
 BINS = 60
-NAMED = 10  # high-norm cells that are named
+NAMED, SHOWN = 10, 3  # high-norm cells that are named, and that show a finding
 KEPT = "hygiene-1.txt"  # its number grows when the checks change
 
 
@@ -37,6 +38,7 @@ def hygiene(index: Index) -> Hygiene:
     checks: list[Check] = []
     if index.manifest.head.name != "none":
         checks += [*_class(index, numbers), _survival(index, numbers)]
+        numbers |= _reach(index)
     checks += [_norms(index, numbers), _places(index, numbers)]
     return Hygiene(index=index.name, checks=tuple(checks), **numbers)
 
@@ -107,6 +109,14 @@ def _survival(index: Index, numbers: dict[str, Any]) -> Check:
     return _judge("context", images, is_local, sentence)
 
 
+def _reach(index: Index) -> dict[str, Any]:
+    """How far cells see: a number to read others by, and no fault."""
+    found = measure_reach(index)
+    if found is None:
+        return {}
+    return {"reach": found.distance, "reach_asked": len(found.changes), "changes": found.changes}
+
+
 def _norms(index: Index, numbers: dict[str, Any]) -> Check:
     """Are there cells far longer than all others?"""
     found = measure_norms(index)
@@ -122,10 +132,8 @@ def _norms(index: Index, numbers: dict[str, Any]) -> Check:
         "lengths": tuple(counts.tolist()),
         "length_edges": tuple((10**edges).tolist()),
     }
-    least_share, least_count = HIGH
-    is_many = found.rate.hits >= least_count and (found.rate.value or 0) > least_share
     sentence = f"{plural(found.rate.hits, 'cell')} of {found.rate.total:,} are far longer than the others"
-    return Check("norms", not is_many, sentence)
+    return Check("norms", not found.is_many, sentence)
 
 
 def _places(index: Index, numbers: dict[str, Any]) -> Check:
@@ -158,3 +166,23 @@ def _judge(name: str, images: int, passes: bool, sentence: str) -> Check:
 def report(index: Index, wish: Wish) -> Iterator[Answer]:
     """On a page: all of it."""
     yield Answer(hygiene(index))
+
+
+def findings(index: Index) -> Iterator[Finding]:
+    """Each check that fails, before whatever else was found: it says how far the rest can be believed."""
+    if not brief(index).startswith("fail"):
+        return
+    answer = hygiene(index)
+    rates = {
+        "class": answer.share,
+        "rank": answer.ahead,
+        "context": answer.survives,
+        "norms": answer.high_norm,
+        "place": Rate(sum(map(sum, answer.same_at)), sum(map(sum, answer.asked_at))),
+    }
+    for check in answer.checks:
+        rate = rates[check.name]
+        if check.passes is False and rate is not None:
+            sentence = f"Its cells are not worth reading as they are: {check.sentence}."
+            cells = answer.high_norm_cells[:SHOWN] if check.name == "norms" else ()
+            yield Finding("cells", sentence, rate, None, None, 1.0, ("hygiene",), cells)

@@ -26,9 +26,10 @@ class Hygiene(Record):
     """`audit hygiene`: the numbers, the checks made of them, one verdict.
 
     What was not measured is None: without a head the class is not, with one variant survival is not.
-    `high_norm_cells` (`path:row,col`) are the longest. What only pictures need: `ranks` are the images' own,
-    `lengths` are counts between `length_edges`, on a scale of logarithms; `asked_at` and `same_at` (H, W) are
-    the cells that asked from each place and those answered from it.
+    `changes` are those of `reach` at the distances 1, 2, ...; `high_norm_cells` (`path:row,col`) are the
+    longest. What only pictures need: `ranks` are the images' own, `lengths` are counts between
+    `length_edges`, on a scale of logarithms; `asked_at` and `same_at` (H, W) are the cells that asked from
+    each place and those answered from it.
     """
 
     index: str
@@ -131,6 +132,21 @@ class Hygiene(Record):
             "needs what was covered",
         ),
     )
+    reach: int | None = field(
+        default=None,
+        metadata=metric(
+            "Reach",
+            "the effective receptive field, in cells: the last distance from an object at which background "
+            "cells change at least a tenth as much as those beside it once all objects are covered. A cell's "
+            "change is that of the probability of its first class; the last distance at which 30 cells lie "
+            "is the last that is asked",
+            unit="count",
+        ),
+    )
+    reach_asked: int | None = field(
+        default=None, metadata=metric("Farthest", "the last distance that is asked for Reach", unit="count")
+    )
+    changes: tuple[float, ...] = ()
     high_norm_cells: tuple[str, ...] = ()
     norm_limit: float | None = None
     ranks: tuple[float, ...] = field(default=(), metadata=NOT_WRITTEN)

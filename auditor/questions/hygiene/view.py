@@ -24,6 +24,7 @@ _NULLS = {
     "rank": "rank_by_chance",
     "same_place": "mirrored_place",
     "survives": "survives_elsewhere",
+    "reach": "reach_asked",
 }
 """What stands beside each number."""
 

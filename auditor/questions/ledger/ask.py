@@ -11,7 +11,7 @@ from auditor.errors import BackboneError, DatasetError
 from auditor.measure.absence import explain_absence
 from auditor.measure.images import find_class
 from auditor.measure.rates import lower_mean
-from auditor.measure.scores import require_scores
+from auditor.measure.scores import evidence, require_scores
 from auditor.questions.cam.ask import live_scores
 from auditor.questions.ledger.record import (
     ClassDetail,
@@ -144,7 +144,7 @@ class _Sums:
     """
 
     def __init__(self, index: Index) -> None:
-        self.scores = _exact_scores(index)
+        self.scores = exact_scores(index)
         self.own: dict[int, list[tuple[str, float, float, float, float]]] = {}
         self.others = np.zeros(len(index.manifest.classes))
         self.squares = np.zeros(len(index.manifest.classes))
@@ -159,8 +159,7 @@ class _Sums:
 
     def _add(self, image: int, path: str, labels: list[int], flags: NDArray[np.bool_]) -> None:
         masks = np.stack([flags, ~flags]) / len(flags)
-        parts, bias = self.scores.parts(image, masks)
-        parts, bias = parts - parts.mean(axis=1, keepdims=True), bias - bias.mean()
+        parts, bias = evidence(self.scores, image, masks)
         for label in labels:
             row = (path, float(parts[0, label]), float(parts[1, label]), float(bias[label]), masks[1].sum())
             self.own.setdefault(label, []).append(row)
@@ -181,7 +180,8 @@ class _Sums:
         return mean, max(float(self.squares[label]) / count - mean**2, 0.0) / count
 
 
-def _exact_scores(index: Index) -> StoredScores:
+def exact_scores(index: Index) -> StoredScores:
+    """Scores whose cells add up to the logits; BackboneError where those of the index's head do not."""
     _require_exact(index)
     scores = require_scores(index)
     scores.is_exact = True  # a probe's cells divided by the pooled vector's length, whatever the index shows

@@ -16,6 +16,7 @@ from auditor.questions.similar.record import Similar
 from auditor.report.page_parts import Answer, Wish
 from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
+from auditor.search.norms import leave_out_long
 from auditor.search.only import ANY, Only
 from auditor.search.proposals import recall_of
 from auditor.store import Index
@@ -41,8 +42,9 @@ def similar(
     """The k cells of largest cosine with one cell, in other images; with `same` also in its own.
 
     At most `per_image` cells of each image, 0 being no limit, and those alone that `only` asks for; never the
-    cell itself, nor cells without content. The cell may lie in an image file that is not indexed: then the
-    backbone that made the index reads it.
+    cell itself, nor cells without content, nor, unless the cell is one itself, those that are far too long
+    for `audit hygiene`. The cell may lie in an image file that is not indexed: then the backbone that made
+    the index reads it.
     """
     check_cell(row, col, index.grid)
     if is_outside(index, path):
@@ -59,7 +61,8 @@ def similar(
     allowed = searchable(index)
     asked = Similar(index.name, path, row, col, (), same, per_image, _count_empty(index, allowed), str(only))
     allowed[image, row * index.grid[1] + col if same else ...] = False
-    return _answer(index, asked, vector, k, only.among(index, allowed))
+    length = float(index.norms(image)[row, col])
+    return _answer(index, asked, vector, length, k, only.among(index, allowed))
 
 
 def similar_to_vector(
@@ -81,14 +84,20 @@ def similar_to_vector(
         )
     allowed = searchable(index)
     asked = Similar(index.name, path, row, col, (), False, per_image, _count_empty(index, allowed), str(only))
-    return _answer(index, asked, unit(vector), k, only.among(index, allowed))
+    return _answer(index, asked, unit(vector), length, k, only.among(index, allowed))
 
 
 def _answer(
-    index: Index, asked: Similar, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
+    index: Index,
+    asked: Similar,
+    vector: NDArray[np.float32],
+    length: float,
+    k: int,
+    allowed: NDArray[np.bool_],
 ) -> Similar:
+    long = leave_out_long(index, allowed, length)
     hits = nearest_cells(index, vector, k, allowed, asked.per_image)
-    return replace(asked, hits=hits, recall=recall_of(index, allowed))
+    return replace(asked, hits=hits, recall=recall_of(index, allowed), long=long)
 
 
 def _count_empty(index: Index, allowed: NDArray[np.bool_]) -> int:

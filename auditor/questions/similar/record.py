@@ -13,9 +13,10 @@ class Similar(Record):
     """The cells most similar to one cell, best first.
 
     `same` says whether cells of the same image may be among them, `per_image` how many of each image, 0 being
-    no limit; `empty` counts the cells without content (features of zeros), which are left out. `only`
-    says which cells were asked for, if not all. `recall` is the measured share of the nearest cells that such
-    a search finds; None where it is exact.
+    no limit; `empty` counts the cells without content (features of zeros), which are left out, and `long`
+    those that are far longer than the others, where an index has many: they keep notes on the whole image.
+    `only` says which cells were asked for, if not all. `recall` is the measured share of the nearest cells
+    that such a search finds; None where it is exact.
     """
 
     index: str
@@ -28,6 +29,7 @@ class Similar(Record):
     empty: int = 0
     only: str = ""
     recall: float | None = None
+    long: int = 0
 
 
 @dataclass(frozen=True, slots=True)

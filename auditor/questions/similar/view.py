@@ -29,7 +29,8 @@ def _notes(similar: Similar) -> tuple[str, ...]:
     where += f", {similar.only}" if similar.only else ""
     limit = f"at most {plural(similar.per_image, 'cell')} of each" if similar.per_image else "all cells"
     more = " (--per-image N; 0: no limit)" if similar.per_image else ""
-    return (f"{where}, {limit}{more}.", *left_out(similar.empty), *_approximate(similar.recall))
+    left = (*left_out(similar.empty), *_far_longer(similar.long))
+    return (f"{where}, {limit}{more}.", *left, *_approximate(similar.recall))
 
 
 def _approximate(recall: float | None) -> tuple[str, ...]:
@@ -37,6 +38,15 @@ def _approximate(recall: float | None) -> tuple[str, ...]:
     if recall is None:
         return ()
     return (f"Approximate: on cells of this index, {recall:.1%} of the 20 nearest were found (audit list).",)
+
+
+def _far_longer(cells: int) -> tuple[str, ...]:
+    """What the index is known to hold that looks like content and is none."""
+    return (
+        (f"Left out as far longer than the others (audit hygiene): {plural(cells, 'cell')}.",)
+        if cells
+        else ()
+    )
 
 
 def _row(hit: Hit) -> tuple[Entry, ...]:

@@ -1,0 +1,1 @@
+"""Which contexts fire a class?"""
