@@ -49,6 +49,17 @@ def exceeds(hits: int, total: int, chance: float) -> float:
     return float(binomtest(hits, total, chance, alternative="greater").pvalue) if total else 1.0
 
 
+def at_least(
+    hits: NDArray[np.number], totals: NDArray[np.number], chances: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The same of many at once, (n,)."""
+    from scipy.special import betainc
+
+    wanted = np.maximum(hits, 1)
+    tail = betainc(wanted, np.maximum(totals - wanted + 1, 1e-9), chances.clip(0, 1))
+    return np.where(hits > 0, tail, 1.0)
+
+
 def over_represented(
     hits: Counts, totals: Counts, drawn: Counts, everything: Counts | int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -59,6 +59,7 @@ QUESTIONS = (
     Question("hygiene", "Hygiene", ASK, of_classes=False),
     Question("confusion", "Confusion", ASK),
     Question("causes", "Causes", ASK),
+    Question("labels", "Labels", ASK),
     Question("grid", "Prediction grids", LOOK),
     Question("context", "Context dependence", ASK),
     Question("shortcuts", "Shortcuts", ASK),

@@ -1,0 +1,212 @@
+"""Connected cells that a class wins, and whether the labelled cells that are most like them are of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.measure.annotations import Annotations
+from auditor.measure.significance import at_least
+from auditor.records.watch import Watch
+from auditor.search.among import nearest_in_others
+from auditor.store import Index
+
+MARGIN = 2.0  # times as probable as the second class is a win
+INSIDE = 0.1  # what a cell counts that does not survive the covering of the assigned object
+SUREST = 4  # cells of a region that are looked up
+NEAREST = 10  # cells, each of another image
+WORK = 4e12  # multiplications of one search: about a minute on two cores
+
+TOP = 5
+IMAGES = "SELECT id, path, {columns} FROM images WHERE usable ORDER BY id"
+CELLS = """
+SELECT {columns} FROM cells JOIN images ON images.id = image
+WHERE usable AND variant = 0 ORDER BY image, cell
+"""
+COVERED = """
+SELECT image, {columns} FROM cells JOIN images ON images.id = image
+WHERE usable AND variant = 2 ORDER BY image, cell
+"""
+
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+Shares = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """The first classes (..., T) and their probabilities; what is left is spread over the other classes."""
+
+    classes: int
+    top: Numbers
+    p: Shares
+
+    def of(self, wanted: Numbers, where: Numbers | None = None) -> Shares:
+        """The probability of a class at each place."""
+        top, p = (self.top, self.p) if where is None else (self.top[where], self.p[where])
+        rest = (1 - p.sum(axis=-1)).clip(0) / max(self.classes - top.shape[-1], 1)
+        is_wanted = top == wanted[..., None]
+        return np.where(is_wanted.any(axis=-1), (p * is_wanted).sum(axis=-1), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What usable images show: the guesses of each image (n,), of their cells (n * N,) laid end to end.
+
+    `covered` are those of cells with the annotated objects covered, and `is_covered` (n,) whether that was
+    ever tried.
+    """
+
+    ids: Numbers
+    paths: NDArray[np.object_]
+    images: Guesses
+    cells: Guesses
+    covered: Guesses
+    is_covered: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """R regions of classes: where they lie, how sure their cells are, and the cells most like them.
+
+    `region_of` (n * N,) is the number of each cell's region, -1 for none. `sureness` is the mean over its
+    cells of their probability, times INSIDE where it does not survive. `surest` is the first of the cells
+    (place * N + cell) that were looked up, whose `near` (Q, NEAREST) cells, -1 for none, are of other
+    images; `asked` (Q,) are the regions of these.
+    """
+
+    place: Numbers
+    label: Numbers
+    size: Numbers
+    surest: Numbers
+    sureness: Shares
+    survives: Flags
+    region_of: Numbers
+    asked: Numbers
+    near: Numbers
+
+    def agreement(self, said: Annotations) -> tuple[Numbers, Numbers, Shares]:
+        """Of the cells most like each region those that are said to hold its class, all of them, p.
+
+        p is the chance to find as many of one cell's neighbours, were labels exchanged among images.
+        """
+        label = np.repeat(self.label[self.asked][:, None], self.near.shape[1], axis=1)
+        agree = said.has_mark(self.near, label).sum(axis=1)
+        known = (self.near >= 0).sum(axis=1)
+        expected = (said.shares()[self.near % said.cells, label] * (self.near >= 0)).sum(axis=1)
+        count = len(self.label)
+        hits, totals, means = (
+            np.bincount(self.asked, values, count) for values in (agree, known, expected)
+        )
+        looked = np.maximum(np.bincount(self.asked, minlength=count), 1)
+        chance = means / np.maximum(totals, 1)
+        p_values = at_least(hits // looked, totals // looked, chance)
+        return hits.astype(np.int64), totals.astype(np.int64), p_values
+
+    def boxes(self, grid: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+        """Top, left, bottom and right of each region in cells, ends excluded."""
+        inside = np.flatnonzero(self.region_of >= 0)
+        number, (row, col) = self.region_of[inside], np.divmod(inside % (grid[0] * grid[1]), grid[1])
+        ends = [np.full(len(self.label), max(grid)), np.full(len(self.label), max(grid))]
+        ends += [np.zeros(len(self.label), np.int64), np.zeros(len(self.label), np.int64)]
+        for end, values in zip(ends[:2], (row, col), strict=True):
+            np.minimum.at(end, number, values)
+        for end, values in zip(ends[2:], (row, col), strict=True):
+            np.maximum.at(end, number, values + 1)
+        return [(a, b, c, d) for a, b, c, d in np.stack(ends, axis=1).tolist()]
+
+
+def read_shown(index: Index) -> Shown:
+    """The guesses that the index keeps of its usable images."""
+    width, classes = min(TOP, len(index.manifest.classes)), len(index.manifest.classes)
+    cells = index.manifest.cells_per_image
+    images = index.query(IMAGES.format(columns=_columns("top5_original", width)))
+    ids = np.asarray(images["id"], dtype=np.int64)
+    columns = _columns("top5", width)
+    original = index.query(CELLS.format(columns=columns))
+    rows = index.query(COVERED.format(columns=columns))
+    place = np.searchsorted(ids, np.asarray(rows["image"], dtype=np.int64)[::cells])
+    is_covered = np.zeros(len(ids), np.bool_)
+    is_covered[place] = True
+    top, p = np.full((len(ids), cells, width), -1), np.zeros((len(ids), cells, width))
+    covered = _guesses(rows, width, classes)
+    top[place], p[place] = covered.top.reshape(-1, cells, width), covered.p.reshape(-1, cells, width)
+    flat = Guesses(classes, top.reshape(-1, width), p.reshape(-1, width))
+    return Shown(
+        ids,
+        np.asarray(images["path"], dtype=np.object_),
+        _guesses(images, width, classes),
+        _guesses(original, width, classes),
+        flat,
+        is_covered,
+    )
+
+
+def find_regions(index: Index, shown: Shown, is_labelled: Flags, watch: Watch) -> Regions:
+    """The regions of every class in every image, the surest that can be looked up within WORK."""
+    cells = index.manifest.cells_per_image
+    top, p = shown.cells.top, shown.cells.p
+    second = p[:, 1] if p.shape[1] > 1 else np.zeros(len(p))
+    won = np.where(p[:, 0] >= MARGIN * second, top[:, 0], -1)
+    region_of = connect(won.reshape(-1, *index.grid)).ravel()
+    inside = np.flatnonzero(region_of >= 0)
+    number, place, label = region_of[inside], inside // cells, won[inside]
+    is_covered = shown.is_covered[place]
+    kept = np.where(is_covered, shown.covered.of(label, inside), 1.0)
+    sureness = p[inside, 0] * (INSIDE + kept) / (INSIDE + 1)
+    order = np.lexsort((inside, -sureness, number))
+    firsts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    size = np.diff(np.append(firsts, len(order)))
+    first = order[firsts]
+    mean = np.bincount(number, sureness) / np.maximum(size, 1) if len(size) else np.zeros(0)
+    rank = np.arange(len(order)) - np.repeat(firsts, size)
+    looked = rank < SUREST
+    asked, queries = number[order][looked], inside[order][looked]
+    most = int(WORK / max(len(shown.ids) * cells * index.manifest.dim * SUREST, 1))
+    best = np.argsort(-mean * shown.images.of(label[first], place[first]), kind="stable")[:most]
+    is_asked = np.isin(asked, best)
+    images = shown.ids[is_labelled]
+    ids = shown.ids[queries[is_asked] // cells] * cells + queries[is_asked] % cells
+    near, _ = nearest_in_others(index, ids, images, NEAREST, watch)
+    places = np.searchsorted(shown.ids, near // cells) * cells + near % cells
+    return Regions(
+        place[first], label[first], size, inside[first], mean,
+        ~is_covered[first] | (shown.covered.top[inside[first], 0] == label[first]),
+        region_of, asked[is_asked], np.where(near < 0, -1, places),
+    )  # fmt: skip
+
+
+def connect(won: Numbers) -> Numbers:
+    """Number the regions of grids (n, H, W) of classes: equal cells that touch, at corners too; -1 for -1."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    cells = np.arange(won.size).reshape(won.shape)
+    ends = []
+    for one, other in (
+        (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+        (np.s_[:, :-1, :-1], np.s_[:, 1:, 1:]),
+        (np.s_[:, :-1, 1:], np.s_[:, 1:, :-1]),
+    ):
+        same = (won[one] == won[other]) & (won[one] >= 0)
+        ends.append(np.stack([cells[one][same], cells[other][same]]))
+    pairs = np.concatenate(ends, axis=1)
+    graph = coo_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=(won.size, won.size))
+    numbers = connected_components(graph, directed=False)[1].astype(np.int64)
+    is_won = won.ravel() >= 0
+    numbers[is_won] = np.unique(numbers[is_won], return_inverse=True)[1]
+    return np.where(is_won, numbers, -1).reshape(won.shape)
+
+
+def _columns(name: str, width: int) -> str:
+    tops = (f"{name}[{n}] AS k{n}, {name}_p[{n}] AS p{n}" for n in range(1, width + 1))
+    return ", ".join(tops)
+
+
+def _guesses(rows: dict[str, NDArray[np.generic]], width: int, classes: int) -> Guesses:
+    top = np.stack([np.ma.filled(rows[f"k{n}"], -1) for n in range(1, width + 1)], axis=-1)
+    p = np.stack([np.ma.filled(rows[f"p{n}"], 0.0) for n in range(1, width + 1)], axis=-1)
+    return Guesses(classes, top.astype(np.int64), p.astype(np.float64))
