@@ -42,10 +42,10 @@ def index(
     `options` are the fields of `auditor.indexing.request.Request`: backbone, annotations, head, size ...
     `to` is the index's folder, indexes/DATASET-BACKBONE when not given; `watch` is told of the progress.
     """
-    from auditor.data.remote import locate
     from auditor.indexing.request import Request
     from auditor.indexing.start import INDEXES, build_index
     from auditor.records.watch import Silence
+    from auditor.remote import locate
 
     request = Request(dataset=locate(dataset), **options)
     path = None if to is None else Path(to)

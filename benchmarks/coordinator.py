@@ -4,7 +4,7 @@
 
 What is run is the tool's own: the plan, the loop of `audit index --engine ray` that hands out tasks and
 commits what comes back, and what a new run looks for. Only Ray and networks are not there: `Engine` stands in
-for both, in this process; its workers answer with ready bytes, and their own seconds are not counted.
+for both, in this process; its workers answer with ready bytes, and their seconds are not counted.
 Each run is a process of its own; the first gets SIGKILL from outside, wherever it happens to be.
 """
 

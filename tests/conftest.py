@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buckets import BUCKET, Server, serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -147,3 +148,41 @@ def browser() -> Iterator[Any]:
         opened = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A place in fsspec's own store in memory."""
+    import fsspec
+
+    from auditor.remote import RemotePath
+
+    yield "memory://photos"
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    store.pseudo_dirs[:] = [""]
+    RemotePath("memory://photos").refresh()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """An S3-compatible server with faults."""
+    pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]' s3fs")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'auditor[remote]'")
+    with pytest.MonkeyPatch.context() as patch:
+        yield from serve(patch)
+
+
+@pytest.fixture
+def bucket(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A place in the bucket for one test."""
+    server.faults.clear()
+    server.requests.clear()
+    yield f"s3://{BUCKET}/{request.node.name.partition('[')[0]}"
+    server.faults.clear()
+
+
+@pytest.fixture(params=["memory", "bucket"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Both in turn."""
+    return str(request.getfixturevalue(request.param))

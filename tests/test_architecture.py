@@ -12,13 +12,14 @@ import pytest
 from auditor.questions import QUESTIONS
 
 PACKAGE = Path(__file__).parents[1] / "auditor"
-GROUND = {"errors", "records", "grids", "files"}
+GROUND = {"errors", "records", "grids", "files", "remote"}
 ENGINES = {"measure", "search", "explain", "indexing"}
 SHOWING = {"report", "draw", "terminal"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "grids": {"errors"},
+    "remote": {"errors"},
     "records": {"grids"},
     "data": GROUND,
     "models": GROUND,
@@ -39,8 +40,9 @@ PACKAGES = {
     "errors": set(),
     "files": set(),
     "grids": {"numpy"},
+    "remote": {"fsspec"},
     "records": {"numpy"},
-    "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb", "yaml", "fsspec"},
+    "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb", "yaml"},
     "models": {"numpy", "torch", "timm", "open_clip", "safetensors", "huggingface_hub"},
     "store": {"numpy", "duckdb", "faiss", "filelock", "safetensors"},
     "train": {"numpy", "PIL", "torch", "torchvision", "safetensors"},

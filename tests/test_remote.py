@@ -6,23 +6,23 @@ import io
 import pickle
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
 import pytest
-from buckets import BUCKET, Server, serve, upload
+from buckets import Server, upload
 from conftest import run_audit
 from packed import facts, rows_of, write_parquet, write_tars
 from photos import SMALL, write_dataset, write_photo
 
-import auditor.data.remote as remote
 import auditor.indexing.build as building
+import auditor.remote as remote
 from auditor.data.pixels import read_content
 from auditor.data.read import read_dataset
-from auditor.data.remote import RemotePath, locate
 from auditor.errors import AuditError, DatasetError, ImageError, OutputError
 from auditor.indexing.bad import tell_bad
+from auditor.remote import RemotePath, locate
 from auditor.store import Index, read_manifest
 from auditor.store.listing import summary_of
 
@@ -36,37 +36,6 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for number in range(9):
         write_photo(tmp_path / "files" / KINDS[number % 3] / f"{number:02d}.png", number)
     return sorted((tmp_path / "files").rglob("*.png"), key=lambda path: path.name)
-
-
-@pytest.fixture
-def memory() -> Iterator[str]:
-    yield "memory://photos"
-    store = fsspec.filesystem("memory")
-    store.store.clear()
-    store.pseudo_dirs[:] = [""]
-    remote._look.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]' s3fs")
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'auditor[remote]'")
-    with pytest.MonkeyPatch.context() as patch:
-        yield from serve(patch)
-
-
-@pytest.fixture
-def bucket(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A place in the bucket for one test."""
-    server.faults.clear()
-    server.requests.clear()
-    yield f"s3://{BUCKET}/{request.node.name.partition('[')[0]}"
-    server.faults.clear()
-
-
-@pytest.fixture(params=["memory", "bucket"])
-def store(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(request.param))
 
 
 def everything(index: Path) -> list[dict[str, object]]:

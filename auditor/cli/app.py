@@ -58,6 +58,7 @@ def _is_of(kind: Any, value: Any) -> bool:
 BUILD = {
     "index": "indexing",
     "merge": "merging",
+    "copy": "copying",
     "list": "listing",
     "check": "listing",
     "remove": "housekeeping",

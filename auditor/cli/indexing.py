@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from auditor.cli.listing import view_indexes
-from auditor.data.remote import locate
 from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation
+from auditor.remote import locate
 from auditor.terminal.endings import keeping
 from auditor.terminal.options import INDEXES, AsJson, pairs
 from auditor.terminal.progress import Bar

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.data.files import SPLITS
-from auditor.data.remote import RemotePath
 from auditor.errors import DatasetError, ImageError, first_line
+from auditor.remote import RemotePath
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from auditor.data.notes import Notes
-from auditor.data.remote import RemotePath
 from auditor.errors import DatasetError
+from auditor.remote import RemotePath
 
 IMAGE_SUFFIXES = frozenset(
     f".{kind}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from auditor.data.load import Loaded, load
-from auditor.data.remote import locate
 from auditor.errors import IndexMismatch
 from auditor.records import Dataset, Sample
+from auditor.remote import locate
 from auditor.store import Index
 from auditor.store.go_on import index_command
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.data.changes import IndexedFile, changed
-from auditor.data.remote import locate
+from auditor.remote import locate
 from auditor.store.derived import image_rows
 from auditor.store.manifest import read_manifest
 from auditor.store.placement import Placement, read_placement

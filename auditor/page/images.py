@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from auditor.data.pixels import read_content
-from auditor.data.remote import locate
 from auditor.errors import DatasetError
+from auditor.remote import locate
 from auditor.store import Index
 
 BEST = 5  # classes of a cell of the original; of the other variants the first

@@ -106,14 +106,16 @@ class Verified:
 
     def is_known(self, parts: Sequence[str], facts: FileFacts) -> bool:
         """Whether the file held in the very state that it is in."""
-        state = _state(self.index.joinpath(*parts), facts)
-        return state is not None and self._states.get("/".join(parts)) == state
+        name = "/".join(parts)
+        known = self._states.get(name)
+        return known is not None and known == _state(f"{self.index}/{name}", facts)
 
     def note(self, parts: Sequence[str], facts: FileFacts) -> None:
         """Remember that the file holds as it is."""
-        state = _state(self.index.joinpath(*parts), facts)
+        name = "/".join(parts)
+        state = _state(f"{self.index}/{name}", facts)
         if state is not None:
-            self._states["/".join(parts)] = state
+            self._states[name] = state
             self._is_changed = True
 
     def save(self) -> None:
@@ -185,7 +187,7 @@ class Rows:
         return IndexDamaged(f"{self._path} is damaged; {self._fix}")
 
 
-def _state(path: Path, facts: FileFacts) -> list[int] | None:
+def _state(path: str, facts: FileFacts) -> list[int] | None:
     """What changes with any write to the file, and what it was held against; None for no plain file."""
     try:
         found = os.lstat(path)

@@ -22,9 +22,9 @@ from auditor.data.formats.segments import (
     leaves,
 )
 from auditor.data.notes import Notes
-from auditor.data.remote import RemotePath
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Region, Sample
+from auditor.remote import RemotePath
 
 MIN_AREA = 0.01  # of the crop (A.1)
 _LISTS = ("images", "annotations", "categories")

@@ -95,6 +95,10 @@ class RemotePath(PosixPath):
             names = self.file_system.ls(str(self), detail=False)
         yield from (self / name.rstrip("/").rsplit("/", 1)[-1] for name in names)
 
+    def refresh(self) -> None:
+        """Look again at all that is here, once, so that nothing is asked for one by one."""
+        list(self.files())
+
     def files(self) -> Iterator[str]:
         """The keys of all objects below it, after its own and a slash."""
         with _asking(self):
@@ -108,6 +112,21 @@ class RemotePath(PosixPath):
         """The whole object, in one request."""
         with _asking(self):
             return bytes(self.file_system.cat_file(str(self)))
+
+    def get(self, file: Path) -> None:
+        """Write the object to a file."""
+        with _asking(self):
+            self.file_system.get_file(str(self), os.fspath(file))
+
+    def put(self, file: Path) -> None:
+        """Make the object of a file; it is there as a whole, or not."""
+        with _asking(self):
+            self.file_system.put_file(os.fspath(file), str(self))
+
+    def remove(self) -> None:
+        """Remove all objects below it."""
+        with _asking(self):
+            self.file_system.rm(str(self), recursive=True)
 
     def open(
         self,
@@ -222,8 +241,8 @@ def _asking(path: RemotePath) -> Iterator[None]:
         if _answers(path):
             raise OSError(errno.EIO, first_line(error), str(path)) from error
         raise OutputError(
-            f"{path} cannot be read, for its store does not answer: {first_line(error)}; what was made is "
-            "kept, run the same command to go on"
+            f"{path} is out of reach, its store does not answer: {first_line(error)}; what was made is kept, "
+            "run the same command to go on"
         ) from error
 
 
