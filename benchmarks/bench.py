@@ -135,7 +135,7 @@ def search() -> None:
 def lists() -> None:
     """A query by the lists of a large index against an exact one, and what they take; made-up clusters."""
     path = big(20_000, 512, 5_000)
-    proposals.LARGE = 900_000
+    large, proposals.LARGE = proposals.LARGE, 900_000
     cpu = time.process_time()
     prepare_search(path, Silence())
     cpu = time.process_time() - cpu
@@ -155,6 +155,7 @@ def lists() -> None:
                 find_cells(index, by, vector, 20, allowed, 1)
 
         compare("20 queries of 980,000 x 512, lists / exact", lambda: ask(by_lists), lambda: ask(by_all), 0.2)
+    proposals.LARGE = large
 
 
 def start() -> None:

@@ -83,7 +83,7 @@ def save(image: Image.Image, path: Path, most: int | None = None) -> None:
 
 def _encode(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1)  # a third of the time, for a file 7 % larger
     return buffer.getvalue()
 
 

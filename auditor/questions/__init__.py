@@ -83,9 +83,9 @@ QUESTIONS = (
 
 def all_questions() -> Iterator[Question]:
     """The project's own questions, then those of other installed packages."""
-    from importlib.metadata import entry_points
-
     yield from QUESTIONS
+    from importlib.metadata import entry_points  # a command of our own does not wait for it
+
     own = {question.name for question in QUESTIONS}
     for point in sorted(entry_points(group="auditor.questions"), key=lambda point: point.name):
         if point.name not in own:
