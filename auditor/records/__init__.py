@@ -4,7 +4,16 @@ Records carry facts and what follows from them by arithmetic; drawing, printing 
 Arrays in records are NumPy arrays and are not to be written to.
 """
 
-from auditor.records.answers import BackboneRow, BadImage, Check, Hit, ImageGrids, IndexSummary, Rate
+from auditor.records.answers import (
+    BackboneRow,
+    BadImage,
+    Check,
+    Estimate,
+    Hit,
+    ImageGrids,
+    IndexSummary,
+    Rate,
+)
 from auditor.records.inputs import (
     VARIANTS,
     Certificate,
@@ -33,6 +42,7 @@ __all__ = [
     "ClassName",
     "ClassShare",
     "Dataset",
+    "Estimate",
     "Fill",
     "Foreground",
     "Hit",
