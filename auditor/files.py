@@ -104,11 +104,11 @@ def _refuse(target: Path, error: BaseException, needed: int | None) -> None:
     fix = "name another place for it"
     if number in NO_ROOM:
         wanted = "" if needed is None else f"at least {needed:,} bytes are needed, "
-        fix = f"{wanted}{_free(target):,} are free; make room or {fix}"
+        fix = f"{wanted}{free_bytes(target):,} are free; make room or {fix}"
     raise OutputError(f"cannot write {target}: {os.strerror(number)}; {fix}") from error
 
 
-def _free(path: Path) -> int:
+def free_bytes(path: Path) -> int:
     """Bytes that the disk of a path has left, whether the path is there or not."""
     return shutil.disk_usage(next(each for each in path.absolute().parents if each.is_dir())).free
 

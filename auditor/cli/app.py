@@ -56,6 +56,7 @@ def _is_of(kind: Any, value: Any) -> bool:
 
 
 BUILD = {
+    "plan": "planning",
     "index": "indexing",
     "merge": "merging",
     "copy": "copying",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -121,26 +121,42 @@ def index(
 
     Example: audit index ./imagenet/val --annotations ./boxes --backbone resnet50
     """
+    request = make_request(**locals())
     from auditor.indexing.bad import check_bad
-    from auditor.indexing.request import Request
     from auditor.indexing.start import build_index
-    from auditor.store.part import Part
 
-    chosen = _head(head)
-    request = Request(
-        dataset=dataset, backbone=backbone, annotations=annotations, weights=weights,
-        model_args=pairs(model_arg), size=size, mean=_triple(mean), std=_triple(std),
-        interpolation=interpolation, preprocess=preprocess, head=chosen,
-        template=template, readout=readout, fill=fill, limit=limit, sample=sample, seed=seed,
-        device=device, precision=precision, batch=batch, workers=workers, classes=classes,
-        part=Part.parse(shard) if shard else None, engine=engine, address=address,
-    )  # fmt: skip
     path = INDEXES / name if name else None
     with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):
         summary = build_index(request, bar, path=path, folder=INDEXES)
     view = view_indexes((summary,))
     show((summary,), as_json=json, view=replace(view, notes=(*view.notes, *tell_listed(summary))))
     check_bad(summary, max_bad)
+
+
+def make_request(
+    *,
+    head: str,
+    model_arg: list[str] | None,
+    mean: str | None,
+    std: str | None,
+    shard: str | None,
+    name: str | None,
+    max_bad: float,
+    json: bool,
+    **same: Any,
+) -> Request:
+    """What the options of `audit index` ask for, read; `name`, `max_bad` and `json` are no part of it."""
+    from auditor.indexing.request import Request
+    from auditor.store.part import Part
+
+    return Request(
+        head=_head(head),
+        model_args=pairs(model_arg),
+        mean=_triple(mean),
+        std=_triple(std),
+        part=Part.parse(shard) if shard else None,
+        **same,
+    )
 
 
 def _kept(request: Request, path: Path | None) -> str:

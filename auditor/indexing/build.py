@@ -11,18 +11,17 @@ from auditor.data.containers import is_there
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
-from auditor.indexing.extract import Extractor, restore_grid
+from auditor.indexing.extract import Extractor, load_request, restore_grid
 from auditor.indexing.head import find_head, train_head
 from auditor.indexing.on_ray import make_on_ray
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
 from auditor.indexing.replan import cut, recover_plan
-from auditor.indexing.request import Request, choose_backbone
+from auditor.indexing.request import Request
 from auditor.indexing.score import score_grid
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.heads import Head
 from auditor.models.remembered import remember_certificate
-from auditor.models.weights import load_backbone
 from auditor.records import Certificate, Dataset, IndexSummary, Sample
 from auditor.records.watch import Watch
 from auditor.search.make_lists import prepare_search
@@ -62,22 +61,6 @@ def build(path: Path, request: Request, dataset: Dataset, watch: Watch) -> Index
             watch.say(note)
     prepare_search(path, watch)
     return summary_of(path)
-
-
-def load_request(request: Request, watch: Watch | None = None) -> Backbone:
-    """The backbone that was asked for; `watch` sees it downloaded."""
-    return load_backbone(
-        choose_backbone(request),
-        weights=request.weights,
-        model_args=request.model_args,
-        size=request.size,
-        mean=request.mean,
-        std=request.std,
-        interpolation=request.interpolation,
-        preprocess=request.preprocess,
-        device=request.device,
-        watch=watch,
-    )
 
 
 def _open_writer(

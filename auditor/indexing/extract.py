@@ -1,4 +1,4 @@
-"""Batches of loaded images through the backbone: as they are, and occluded."""
+"""The backbone of a request, and batches of loaded images through it: as they are, and occluded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,30 @@ from torch import Tensor
 
 from auditor.data.load import Loaded
 from auditor.data.occlusion import normalise, occlude
+from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
+from auditor.models.weights import load_backbone
 from auditor.records import Fill
+from auditor.records.watch import Watch
 from auditor.store.manifest import Manifest
 from auditor.store.shards import Staged
+
+
+def load_request(request: Request, watch: Watch | None = None) -> Backbone:
+    """The backbone that was asked for; `watch` sees it downloaded."""
+    return load_backbone(
+        choose_backbone(request),
+        weights=request.weights,
+        model_args=request.model_args,
+        size=request.size,
+        mean=request.mean,
+        std=request.std,
+        interpolation=request.interpolation,
+        preprocess=request.preprocess,
+        device=request.device,
+        watch=watch,
+    )
 
 
 class Extractor:

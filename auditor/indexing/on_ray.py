@@ -62,7 +62,7 @@ class Worker:
     @cached_property
     def backbone(self) -> Backbone:
         """The model, loaded with the first task."""
-        from auditor.indexing.build import load_request
+        from auditor.indexing.extract import load_request
 
         return load_request(self.request)
 

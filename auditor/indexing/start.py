@@ -7,13 +7,13 @@ from pathlib import Path
 from auditor.data.class_names import read_class_list
 from auditor.data.files import check_places
 from auditor.data.read import read_dataset
-from auditor.errors import BackboneError
+from auditor.errors import AuditError, BackboneError
 from auditor.indexing.bad import tell_bad
 from auditor.indexing.request import Request, choose_backbone, place_of
 from auditor.models.catalog import read_header, require_source, resolve
 from auditor.models.hub import refuse_early
 from auditor.models.names import check_name
-from auditor.records import IndexSummary
+from auditor.records import Dataset, Estimate, IndexSummary
 from auditor.records.watch import Watch
 
 INDEXES = Path("indexes")
@@ -26,6 +26,26 @@ def build_index(
 
     Without a path it lies below `folder`, called DATASET-BACKBONE.
     """
+    dataset, path = _begin(request, watch, path, folder)
+    from auditor.indexing.build import build
+
+    summary = build(path, request, dataset, watch)
+    return tell_bad(path, summary) if summary.is_complete else summary
+
+
+def plan_index(
+    request: Request, watch: Watch, *, path: Path | None = None, folder: Path = INDEXES
+) -> tuple[Estimate, AuditError | None]:
+    """What the same would take, and why it cannot be, where disk or memory do not hold it."""
+    dataset, path = _begin(request, watch, path, folder)
+    from auditor.indexing.estimate import estimate, refuse
+
+    made = estimate(request, dataset, path, watch)
+    return made, refuse(made, path)
+
+
+def _begin(request: Request, watch: Watch, path: Path | None, folder: Path) -> tuple[Dataset, Path]:
+    """The dataset, read, and where its index lies; the next stage loads the model."""
     check_request(request)
     watch.start(f"reading {request.dataset.name}", 1)
     dataset = read_dataset(
@@ -33,12 +53,8 @@ def build_index(
     )
     watch.advance(1)
     name = choose_backbone(request)
-    path = place_of(request, path, folder)
     watch.start(f"loading {name}", 1)
-    from auditor.indexing.build import build
-
-    summary = build(path, request, dataset, watch)
-    return tell_bad(path, summary) if summary.is_complete else summary
+    return dataset, place_of(request, path, folder)
 
 
 def check_request(request: Request) -> None:

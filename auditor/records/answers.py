@@ -165,6 +165,52 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """`audit plan`: what an index would take, measured on `probed` of its images.
+
+    Of the disk `bytes_per_image` and `fixed_bytes` whatever their number, of which `free_bytes` are there; at
+    most about `memory_bytes`, of which the machine has `machine_bytes`, None where it does not say.
+    `images` and `cells` are all that are listed: those that cannot be read have none.
+    """
+
+    index: str
+    images: int
+    grid: tuple[int, int]
+    dim: int
+    size: int
+    head: str
+    variants: tuple[str, ...]
+    bytes_per_image: float
+    fixed_bytes: int
+    free_bytes: int
+    memory_bytes: int
+    machine_bytes: int | None
+    seconds_per_image: float
+    probed: int
+
+    @property
+    def cells(self) -> int:
+        """Of the original images, as `audit list` counts them."""
+        return self.images * self.grid[0] * self.grid[1]
+
+    @property
+    def bytes(self) -> int:
+        """What the index takes on the disk."""
+        return self.fixed_bytes + round(self.images * self.bytes_per_image)
+
+    @property
+    def seconds(self) -> float:
+        """What indexing takes, but for loading the model and building what is derived."""
+        return self.images * self.seconds_per_image
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether disk and memory hold it."""
+        is_small = self.machine_bytes is None or self.memory_bytes <= self.machine_bytes
+        return is_small and self.bytes <= self.free_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BackboneRow:
     """One row of `audit models`: a catalog entry with the grid and dim of its default input.
 

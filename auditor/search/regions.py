@@ -97,9 +97,7 @@ class Regions:
         known = (self.near >= 0).sum(axis=1)
         expected = (said.shares()[self.near % said.cells, label] * (self.near >= 0)).sum(axis=1)
         count = len(self.label)
-        hits, totals, means = (
-            np.bincount(self.asked, values, count) for values in (agree, known, expected)
-        )
+        hits, totals, means = (np.bincount(self.asked, values, count) for values in (agree, known, expected))
         looked = np.maximum(np.bincount(self.asked, minlength=count), 1)
         chance = means / np.maximum(totals, 1)
         p_values = at_least(hits // looked, totals // looked, chance)
