@@ -20,7 +20,7 @@ from auditor.records import VARIANTS, BackboneRow, Certificate, Check, Hit, Inde
 from auditor.report.tables import Column, Entry, Table
 from auditor.report.views import View, view_of
 from auditor.terminal.console import output, print_line, print_view
-from auditor.terminal.progress import Patience
+from auditor.terminal.patience import Patience
 
 HOSTILE = "[/]x[red]\x1b[31m\u202e.jpg"
 SHOWN = r"[/]x[red]\x1b[31m\u202e.jpg"

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from auditor.store import Index
 
 LARGE = 5_000_000
-"""Cells that are compared one by one; where more may be found, the lists of the index propose."""
+"""Cells that are compared one by one; where more may be found, the lists of the index propose.
+
+So many of 512 numbers take 0.3 to 0.5 CPU-seconds exactly, and of 1,280 about one (benchmarks/RESULTS.md).
+"""
 
 SLACK = 1e-3
 """More than the length of an fp16 row can be off by (2 ** -11), so that no cell is lost to rounding."""

@@ -6,16 +6,20 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from auditor.errors import IndexBusy
 from auditor.files import machine_name
 from auditor.store.places import HOLDER, LOCK, inside
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 
 def take_lock(index: Path) -> FileLock:
     """The lock, taken; IndexBusy, naming the process and machine that has it, where another does."""
+    from filelock import FileLock, Timeout  # which readers do not wait for
+
     lock = FileLock(inside(index, LOCK))
     try:
         lock.acquire(timeout=0)

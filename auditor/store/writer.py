@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copyfile
 from types import TracebackType
-from typing import Any, Self
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch
 from auditor.files import TEMPORARY, new_folder
@@ -46,6 +44,9 @@ from auditor.store.manifest import (
 from auditor.store.placement import Placed, Placement, extend_placement, read_placement, set_removed
 from auditor.store.places import DERIVED, MANIFEST, OWN_NAMES, inside, sweep
 from auditor.store.shards import Shard, changed_files, clear_staging, drop_shard, read_shard, shard_names
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class IndexWriter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Lock, Timer
 from types import TracebackType
 from typing import Self
 
@@ -74,38 +73,3 @@ class Bar:
         """So many are done in all."""
         described = None if stage is None else visible(stage)
         self._progress.update(self._task, completed=done, total=total, description=described)
-
-
-class Patience:
-    """A line on the terminal while an answer takes longer than `after` seconds, gone when it is there.
-
-    For what reports no progress of its own. Only people read it: where standard error is no terminal, none.
-    """
-
-    def __init__(
-        self, text: str, *, after: float = 2, quiet: bool = False, console: Console | None = None
-    ) -> None:
-        console = console or Console(stderr=True)
-        self._is_wanted = console.is_terminal and not quiet
-        self._status = console.status(shown(text))
-        self._timer = Timer(after, self._begin)
-        self._timer.daemon = True
-        self._lock = Lock()
-
-    def __enter__(self) -> Self:
-        if self._is_wanted:
-            self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._lock:
-            self._is_wanted = False
-            self._timer.cancel()
-            self._status.stop()
-
-    def _begin(self) -> None:
-        with self._lock:  # the answer may have come at this very moment
-            if self._is_wanted:
-                self._status.start()

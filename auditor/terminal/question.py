@@ -13,7 +13,7 @@ import typer
 from auditor.errors import AuditError
 from auditor.terminal.lines import say
 from auditor.terminal.options import AsJson, IndexName, PictureFile, TableFile, open_index
-from auditor.terminal.progress import Bar, Patience
+from auditor.terminal.patience import Patience
 from auditor.terminal.show import save_pictures, show
 
 Command = Callable[..., None]
@@ -65,6 +65,8 @@ def _ask(function: Callable[..., Any], index: Any, given: Mapping[str, Any], *, 
     if not _takes(function, "watch"):
         answer = function(index, **given)
     else:
+        from auditor.terminal.progress import Bar  # what has no bar does not wait for it
+
         with Bar(quiet=quiet) as watch:
             answer = function(index, **given, watch=watch)
     yield from answer if isinstance(answer, Iterator) else (answer,)
