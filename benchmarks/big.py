@@ -9,12 +9,15 @@ than chance where the object is; so every question has something to count.
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
+from auditor.files import digest
 from auditor.records import VARIANTS, Certificate, ClassName, Preprocess
 from auditor.store import BackboneFacts, DatasetFacts, HeadFacts, IndexWriter, Manifest, Placed, write_shard
 from auditor.store.columns import Ragged
@@ -42,7 +45,7 @@ def make_big(
         preprocess=Preprocess(),
         grid=grid,
         dim=dim,
-        head=HeadFacts("own"),
+        head=_write_head(path, dim, names),
         classes=names,
         certificate=Certificate("gap", "linear", "exact", 1e-7, 1e-7, "linear", 8),
     )
@@ -65,6 +68,18 @@ def make_big(
             write_shard(path, writer.manifest, placed.name, **content)
         writer.finish()
     return path
+
+
+def _write_head(path: Path, dim: int, names: tuple[ClassName, ...]) -> HeadFacts:
+    """A linear head as an index keeps it."""
+    file = "heads/own.safetensors"
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((len(names), dim), dtype=np.float32) / dim**0.5
+    header = {"kind": "own", "classes": [[known.name, None] for known in names]}
+    (path / file).parent.mkdir(parents=True)
+    tensors = {"weight": weight, "bias": np.zeros(len(names), np.float32)}
+    save_file(tensors, path / file, metadata={"audit_head": json.dumps(header)})
+    return HeadFacts("own", file, digest(path / file, "sha256"))
 
 
 def _shard(

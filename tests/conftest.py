@@ -41,10 +41,11 @@ def readme_commands(heading: str, page: Path = README) -> list[list[str]]:
 
 
 def run_audit(*words: str | Path) -> None:
-    """Run a command in this process; errors come out as exceptions."""
+    """Run a command in this process; errors come out as exceptions, also those that are exit codes."""
     from auditor.cli.app import app
 
-    app([str(word) for word in words], standalone_mode=False)
+    code = app([str(word) for word in words], standalone_mode=False)
+    assert not code, f"audit {shlex.join(map(str, words))} ended with {code}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,9 +6,12 @@ import csv
 import json
 import os
 import re
+import shutil
 import unicodedata
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,12 @@ import pytest
 from conftest import run_audit
 from photos import SMALL, write_photo
 from PIL import Image
+from typer.main import get_command
 
+from auditor.cli.app import app
 from auditor.errors import AuditError, CellError
 from auditor.store import Index
+from auditor.terminal.progress import Bar
 
 NAMES = {
     "escape": "\x1b]0;owned\x07.png",
@@ -51,20 +57,30 @@ def foreground() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of images, masks and classes with such names; names that are no text are left out."""
+    """An index of images, masks and classes with such names, and one of other photos of the same names."""
     root = tmp_path_factory.mktemp("hostile")
-    for number, name in enumerate(NAMES.values()):
-        kind = CLASSES[number % len(CLASSES)]
-        write_photo(root / "data" / "images" / kind / "a.png", number)
-        (root / "data" / "images" / kind / "a.png").rename(root / "data" / "images" / kind / name)
-        (root / "data" / "masks" / kind).mkdir(parents=True, exist_ok=True)
-        foreground().save(root / "data" / "masks" / kind / "a.png")
-        (root / "data" / "masks" / kind / "a.png").rename(root / "data" / "masks" / kind / name)
+    write_data(root / "others", len(NAMES))
+    write_data(root / "data", 0)
+    cells = [f"{path_of(key)}:0,0" for key in ("escape", "right-to-left", "formula")]
+    (root / "set.json").write_text(json.dumps({"name": NAMES["markup"], "cells": cells}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        run_audit("index", "data", *SMALL, "--head", "probe", "--name", "i")
+        run_audit("index", "others", *SMALL, "--head", "probe", "--name", "others")
+        head = "indexes/others/heads/probe.safetensors"  # the same, so that the one calibrates the other
+        run_audit("index", "data", *SMALL, "--head", head, "--name", "i")
         run_audit("map")
     return root
+
+
+def write_data(root: Path, seed: int) -> None:
+    """A photo and a mask of each name."""
+    for number, name in enumerate(NAMES.values()):
+        kind = CLASSES[number % len(CLASSES)]
+        write_photo(root / "images" / kind / "a.png", seed + number)
+        (root / "images" / kind / "a.png").rename(root / "images" / kind / name)
+        (root / "masks" / kind).mkdir(parents=True, exist_ok=True)
+        foreground().save(root / "masks" / kind / "a.png")
+        (root / "masks" / kind / "a.png").rename(root / "masks" / kind / name)
 
 
 @pytest.fixture
@@ -120,11 +136,17 @@ QUESTIONS = (
         ("confusion",),
         ("pool",),
         ("findings",),
+        ("hygiene",),
+        ("causes",),
+        ("ledger",),
+        ("artifacts",),
     ),
-    *(("map",), ("fills", "--fill", "black", "--images", "1")),
+    *(("map",), ("fills", "--fill", "black", "--images", "1"), ("threshold", "--calibration", "others")),
+    *(("probe", "--epochs", "2"), ("concept", "set.json")),
 )
 OF_IMAGES = (
     ("grid", "{}"),
+    ("ledger", "{}"),
     ("similar", "--patch", "{}:0,0"),
     ("find", "--box", "{}:0,0,40,40"),
     ("match", "{}", "{}"),
@@ -133,6 +155,15 @@ OF_IMAGES = (
     ("relevance", "{}", "--cell", "0,0"),
     ("attack", "{}", "--target", "{class}", "--steps", "1"),
 )
+
+
+ELSEWHERE = {"index", "report", "view", "merge"}  # have a test of their own here
+NAMELESS = {"models", "synth", "train", "rename", "remove"}  # say no name of an image or a class
+
+
+def test_no_command_is_left_out() -> None:
+    asked = {words[0] for words in (*QUESTIONS, *OF_IMAGES)}
+    assert set(get_command(app).commands) == asked | ELSEWHERE | NAMELESS
 
 
 @pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
@@ -185,15 +216,51 @@ def _run(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> set[str]
 
 def test_the_page_takes_every_name_as_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patches = [word for key in NAMES for word in ("--patch", f"{path_of(key)}:0,0")]
-    run_audit("report", *patches)
+    run_audit("report", *patches, "--out", "page.html")
     said = capsys.readouterr()
     assert is_harmless(said.out), ascii(said.out)
-    (page,) = Path("reports").glob("*.html")
-    text = page.read_text(encoding="utf-8")
+    assert Path("page.html").is_file(), (said.out, said.err, sorted(here.iterdir()))
+    assert_text(Path("page.html").read_text(encoding="utf-8"))
+
+
+def test_the_live_page_takes_every_name_as_text(here: Path) -> None:
+    pytest.importorskip("starlette", reason="audit view needs the extra auditor[view]")
+    from auditor.page.live import Live
+    from auditor.page.serve import Server
+
+    with Index.open(Path("indexes/i")) as index:
+        with Bar(quiet=True) as bar:
+            server = Server(Live(index), 0, bar)
+        thread = Thread(target=server.run, daemon=True)
+        thread.start()
+        try:
+            with urllib.request.urlopen(server.address, timeout=300) as answer:
+                assert_text(answer.read().decode("utf-8"))
+        finally:
+            server.stop()
+            thread.join(20)
+
+
+def assert_text(text: str) -> None:
     assert "<img src=x" not in text
     assert "<b>=cmd" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+
+
+def test_parts_of_any_names_are_merged(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [f"indexes/m.{number}-of-2" for number in (1, 2)]
+    for number in (1, 2):
+        words = ("--head", "none", "--name", "m", "--shard", f"{number}/2")
+        run_audit("index", "data", *SMALL, *words)
+    run_audit("merge", *parts)
+    said = capsys.readouterr()
+    assert is_harmless(said.out), ascii(said.out)
+    with Index.open(Path("indexes/m")) as merged:
+        paths = merged.query("SELECT path FROM images WHERE usable")["path"].tolist()
+    assert sorted(paths) == sorted(path_of(key) for key in NAMES)
+    for path in (*parts, "indexes/m"):
+        shutil.rmtree(path)  # it would be the newest, which the other tests ask
 
 
 def test_names_that_are_no_text_are_left_out_and_counted(

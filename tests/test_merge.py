@@ -277,3 +277,22 @@ def test_a_part_is_told_from_an_index(dataset: Path, audit: Callable[..., str]) 
         with pytest.raises(AuditError, match="write 3/16"):
             index(dataset, *OWN, "--shard", wrong)
     assert (made[0] / "shards" / shard_names(made[0])[0] / SHARD).is_file()
+
+
+@pytest.mark.parametrize("file", ["features.npy", "norms.npy", "pooled.npy", "images.parquet", "staged.json"])
+def test_no_probe_learns_from_a_flipped_bit(dataset: Path, file: str, capsys: Any) -> None:
+    """What waits for a probe and is not what was written is extracted again, and is in no merged index."""
+    index(dataset, *PROBE, "--name", "whole")
+    made = parts(dataset, 1, *PROBE)
+    name = staged_names(made[0])[0]
+    damaged = made[0] / "staging" / name / file
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged.write_bytes(bytes(content))
+    with pytest.raises(IndexDamaged, match=rf"{name}: damaged .*{file}.*make it again with: audit index"):
+        run_audit("merge", *made)
+    index(dataset, *PROBE, "--name", "pets", "--shard", "1/1")
+    assert f"{file} is" in capsys.readouterr().err
+    run_audit("merge", *made, "--max-bad", "1")
+    index(dataset, *PROBE, "--name", "pets")
+    assert_same(Path("indexes/whole"), Path("indexes/pets"))

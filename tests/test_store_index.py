@@ -212,6 +212,20 @@ def test_images_are_found_by_path_and_by_endings_that_are_unique(
             index.image(images[2].path)
 
 
+def test_an_answer_that_cannot_be_put_aside_gets_what_memory_there_is(tmp_path: Path) -> None:
+    lists = "SELECT list(range) AS numbers FROM range(2000000)"
+    with Index.open(make_index(tmp_path / "index", random_images(0, 4))) as index:
+        aside = index.query("SELECT current_setting('temp_directory') AS path")["path"][0]
+        assert not Path(aside).is_relative_to(tmp_path)
+        index.query("SET memory_limit = '8MB'")
+        assert index.query("SELECT current_setting('memory_limit') AS limit")["limit"][0] == "7.6 MiB"
+        assert len(index.query(lists)["numbers"][0]) == 2_000_000
+        assert "GiB" in index.query("SELECT current_setting('memory_limit') AS limit")["limit"][0]
+        index.query("SET memory_limit = '8MB'")
+        index._copy(lists, tmp_path / "lists.parquet")
+        assert len(read_parquet(tmp_path / "lists.parquet")["numbers"][0]) == 2_000_000
+
+
 def test_an_index_without_images_opens(tmp_path: Path) -> None:
     with Index.open(make_index(tmp_path / "index", [])) as index:
         assert index.query("SELECT count(*) AS n FROM cells")["n"].tolist() == [0]

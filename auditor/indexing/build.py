@@ -11,7 +11,7 @@ from auditor.data.containers import is_there
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
-from auditor.indexing.extract import Extractor, load_request, restore_grid
+from auditor.indexing.extract import Extractor, find_staged, load_request, restore_grid
 from auditor.indexing.head import find_head, train_head
 from auditor.indexing.on_ray import make_on_ray
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
@@ -29,7 +29,7 @@ from auditor.store.go_on import unfinished
 from auditor.store.listing import summary_of
 from auditor.store.manifest import is_index
 from auditor.store.places import SHARDS, STAGING
-from auditor.store.shards import Staged, is_staged, promote_staged, read_staged, write_shard, write_staged
+from auditor.store.shards import Staged, promote_staged, write_shard, write_staged
 from auditor.store.writer import IndexWriter
 
 SHARD_BYTES = 64 << 20  # of features: what a killed run loses at most
@@ -96,13 +96,14 @@ class Build:
     ) -> None:
         self.writer, self.dataset, self.backbone = writer, dataset, backbone
         self.plan, self.request, self.watch = plan, request, watch
+        self.paths = [sample.path for sample in dataset.samples]
         self.extractor = Extractor.of(writer.manifest, backbone)
         height, width = backbone.grid
         self.shard_images = max(1, SHARD_BYTES // (height * width * backbone.dim * 2))
 
     def run(self) -> None:
         """Everything that is left to do; safe to kill at any point."""
-        if (others := recover_plan(self.writer, self._paths(), self.shard_images)) is not None:
+        if (others := recover_plan(self.writer, self.paths, self.shard_images)) is not None:
             self.watch.say(f"the plan was lost and is made again, and {others} shards that are not of it")
         if damaged := self.writer.drop_damaged():
             self.watch.say(f"{len(damaged)} shards are damaged and will be made again")
@@ -137,13 +138,13 @@ class Build:
             return self._tell_planned()
         self.watch.start("comparing the dataset with the index", 1)
         now = compare(self.writer.path, self.dataset.root)
-        listed = set(self._paths())
+        listed = set(self.paths)
         returned = {image for image in now.returned if now.paths[image] in listed}
         self._tell(now.names(now.changed), "changed in the dataset since, and will be indexed again")
         self._tell(now.names(now.gone), "gone from the dataset, and set aside")
         self.writer.set_removed((self.writer.placement.removed | now.changed | now.gone) - returned)
         placed = set(self._active_paths())
-        new = (path for path in self._paths() if path not in placed)
+        new = (path for path in self.paths if path not in placed)
         self.writer.place(cut(new, self.writer.placement.images, self.shard_images))
         self.watch.advance(1)
 
@@ -154,7 +155,7 @@ class Build:
 
     def _tell_planned(self) -> None:
         """A part keeps to the plan that it began with, or its ids would be those of other images."""
-        listed = set(self._paths())
+        listed = set(self.paths)
         if differing := sorted(listed ^ set(self._active_paths())):
             self.watch.say(
                 f"the dataset is not as it was planned ({len(differing)} images, such as {differing[0]}); "
@@ -166,10 +167,6 @@ class Build:
         images = sum(len(shard.paths) for shard in shards)
         self.watch.say(f"{images} images in {len(shards)} of {len(planned)} shards are done")
         self.watch.say(unfinished(self.writer.path, self.writer.manifest))
-
-    def _paths(self) -> Iterator[str]:
-        """Paths of the images that the dataset lists."""
-        return (sample.path for sample in self.dataset.samples)
 
     def _active_paths(self) -> Iterator[str]:
         """Paths of the images that were given an id and are not set aside."""
@@ -219,12 +216,7 @@ class Build:
             write_staged(self.writer.path, task.name, **rows.arrays(), images=rows.image_columns())
 
     def _staged(self, task: Task) -> Staged | None:
-        """What is staged for exactly these images; None where nothing is or the dataset has changed."""
-        if not is_staged(self.writer.path, task.name):
-            return None
-        staged = read_staged(self.writer.path, task.name)
-        is_same = list(staged.images["path"]) == [sample.path for sample in task.samples]
-        return staged if is_same else None
+        return find_staged(self.writer.path, task.name, [s.path for s in task.samples], self.watch)
 
     def _add_shards(self, todo: Sequence[Task], head: Head | None) -> None:
         if self.request.engine == "ray":

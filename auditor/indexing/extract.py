@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from auditor.data.load import Loaded
 from auditor.data.occlusion import normalise, occlude
+from auditor.errors import IndexDamaged
 from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
@@ -17,7 +19,7 @@ from auditor.models.weights import load_backbone
 from auditor.records import Fill
 from auditor.records.watch import Watch
 from auditor.store.manifest import Manifest
-from auditor.store.shards import Staged
+from auditor.store.shards import Staged, is_staged, read_staged
 
 
 def load_request(request: Request, watch: Watch | None = None) -> Backbone:
@@ -70,6 +72,18 @@ class Extractor:
     def _run(self, images: Tensor) -> Grid:
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.uses_autocast):
             return self.backbone.grid_of(images)
+
+
+def find_staged(index: Path, name: str, paths: Sequence[str], watch: Watch) -> Staged | None:
+    """What is staged for exactly these images; None where nothing sound is or the dataset has changed."""
+    if not is_staged(index, name):
+        return None
+    try:
+        staged = read_staged(index, name)
+    except IndexDamaged as damage:
+        watch.say(f"{damage}, and will be made again")
+        return None
+    return staged if list(staged.images["path"]) == list(paths) else None
 
 
 def restore_grid(held: Staged | ShardRows, rows: Sequence[int]) -> Grid:

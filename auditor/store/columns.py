@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from weakref import WeakSet
 
@@ -19,6 +20,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.files import temporary_name
 from auditor.records import VARIANTS
 
 IMAGES = {
@@ -87,13 +89,23 @@ Columns = Mapping[str, Column]
 """By name: an array (masked where null), a sequence with None, an (n, k) array or a `Ragged` for lists."""
 
 
+MEMORY, THREADS = "256MB", 4
+
 OPEN: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
 """Whoever ends the process interrupts these: DuckDB itself hears of a signal and works on to its answer."""
 
 
 def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """DuckDB in memory or reading `path`, never fetching extensions from a server."""
+    """DuckDB in memory or reading `path`, never fetching extensions from a server.
+
+    What reads a file keeps little of it: whatever the size, an answer takes `MEMORY`, and puts aside what
+    does not fit among the system's temporary files, never in an index.
+    """
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    if path is not None:
+        aside = Path(gettempdir(), temporary_name())  # made when it is needed, and cleared by DuckDB
+        threads = min(THREADS, os.cpu_count() or 1)
+        settings |= {"memory_limit": MEMORY, "threads": threads, "temp_directory": str(aside)}
     database = ":memory:" if path is None else str(path)
     connection = duckdb.connect(database, read_only=path is not None, config=settings)
     OPEN.add(connection)

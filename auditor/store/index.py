@@ -137,13 +137,26 @@ class Index:
         return read_parquet(path) if path else self.query(sql)
 
     def _copy(self, sql: str, to: Path) -> None:
-        self._connection.execute(f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)")
+        copy = f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)"
+        try:
+            self._connection.execute(copy)
+        except duckdb.OutOfMemoryException:
+            self._lift_limit()
+            self._connection.execute(copy)
 
     def query(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
     ) -> dict[str, NDArray[Any]]:
         """Columns of a query on the tables images, cells and classes; masked arrays where there are nulls."""
-        return self._connection.execute(sql, parameters or []).fetchnumpy()
+        try:
+            return self._connection.execute(sql, parameters or []).fetchnumpy()
+        except duckdb.OutOfMemoryException:
+            self._lift_limit()
+            return self._connection.execute(sql, parameters or []).fetchnumpy()
+
+    def _lift_limit(self) -> None:
+        """What cannot be put aside, such as lists of very many images, gets what memory there is."""
+        self._connection.execute("RESET memory_limit")
 
     def features(self, image: int) -> NDArray[np.float32]:
         """Unit-length cells (H, W, C) of the original variant, zeros for an image that could not be read."""

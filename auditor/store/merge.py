@@ -204,7 +204,7 @@ def _problem(source: Source, place: str, placed: Placed) -> str | None:
         return next(iter(shard_problems(source.path, source.manifest, placed)), None)
     try:
         staged = read_staged(source.path, placed.name)
-    except (OSError, ValueError, EOFError) as error:
+    except IndexDamaged as error:
         return f"damaged ({error})"
     counts = {len(placed.paths), len(staged.features), len(staged.norms), len(staged.pooled)}
     return "of other images than were planned" if len(counts) > 1 else None

@@ -28,7 +28,7 @@ from auditor.store.sealed import read_sealed, write_sealed
 
 ARRAYS = ("features.npy", "norms.npy", "pooled.npy")
 TABLES = ("images.parquet", "cells.parquet")
-SHARD = "shard.json"
+SHARD, STAGED = "shard.json", "staged.json"
 FILES = {*ARRAYS, *TABLES, MANIFEST}
 
 
@@ -45,6 +45,13 @@ class Shard:
     identity: str
     files: Mapping[str, FileFacts]
     versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _StagedFiles:
+    """What staged.json says: the files as they were written."""
+
+    files: Mapping[str, FileFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ def adopt(index: Path, other: Path, place: str, name: str) -> None:
 
 def files_of(place: str) -> tuple[str, ...]:
     """The files of a shard, or of what is staged."""
-    return (*sorted(FILES), SHARD) if place == SHARDS else (*ARRAYS, TABLES[0])
+    return (*sorted(FILES), SHARD) if place == SHARDS else (*ARRAYS, TABLES[0], STAGED)
 
 
 def put_files(index: Path, place: str, name: str, files: Mapping[str, bytes]) -> None:
@@ -165,6 +172,8 @@ def write_staged(
     with new_folder(index, index / STAGING / name) as temporary:
         _save_arrays(temporary, features, norms, pooled)
         write_parquet(temporary / TABLES[0], images, IMAGES)
+        facts = {file: FileFacts.of(temporary / file) for file in (*ARRAYS, TABLES[0])}
+        write_sealed(temporary / STAGED, _StagedFiles(facts))
 
 
 def staged_names(index: Path) -> tuple[str, ...]:
@@ -178,7 +187,13 @@ def is_staged(index: Path, name: str) -> bool:
 
 
 def read_staged(index: Path, name: str) -> Staged:
-    """Staged images, their arrays memory-mapped; `images` can be given back to `promote_staged`."""
+    """Staged images, their arrays memory-mapped; `images` can be given back to `promote_staged`.
+
+    IndexDamaged where a file is not what was written: a head would be trained on it, and its cells be scored.
+    """
+    for file, facts in read_sealed(inside(index, STAGING, name, STAGED), _StagedFiles).files.items():
+        if not facts.hold_for(path := inside(index, STAGING, name, file)):
+            raise IndexDamaged(f"{path} is missing or damaged")
     features, norms, pooled = (np.load(inside(index, STAGING, name, file), mmap_mode="r") for file in ARRAYS)
     return Staged(name, features, norms, pooled, read_parquet(inside(index, STAGING, name, TABLES[0])))
 

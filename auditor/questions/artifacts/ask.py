@@ -15,7 +15,15 @@ from auditor.records import Rate
 from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, times
-from auditor.search.associations import LEAST, Tests, Values, columns_of_images, compare_groups, odds_ratio
+from auditor.search.associations import (
+    LEAST,
+    Tests,
+    Values,
+    columns_of_images,
+    compare_groups,
+    group_table,
+    odds_ratio,
+)
 from auditor.search.cluster import find_exemplars
 from auditor.search.cluster_facts import position_lift
 from auditor.search.content import usable_images
@@ -43,7 +51,8 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
             f"and {LEAST} have not: there is nothing that a mark could follow"
         )
     cells, groups = part_all(index, seed)
-    members = _members(index, images, cells, groups)
+    place = np.searchsorted(images, cells // index.manifest.cells_per_image)
+    members = group_table(groups, place, len(images))
     kept = np.flatnonzero(members.sum(axis=1) >= LEAST)
     tests = compare_groups(members[kept], columns)
     found = np.flatnonzero((tests.q_values < LEVEL).any(axis=1))
@@ -65,13 +74,6 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
         marks=tuple(sorted(marks, key=_rank)),
         by_chance=tuple(int(each.any(axis=1).sum()) for each in by_chance),
     )
-
-
-def _members(index: Index, images: Numbers, cells: Numbers, groups: Numbers) -> Flags:
-    """Which images (g, n) hold a cell of each group."""
-    members = np.zeros((int(groups.max()) + 1, len(images)), np.bool_)
-    members[groups, np.searchsorted(images, cells // index.manifest.cells_per_image)] = True
-    return members
 
 
 def _ties(tests: Tests, row: int, columns: Sequence[Values]) -> tuple[Tie, ...]:
