@@ -16,12 +16,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path, PosixPath
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from auditor.errors import AuditError, OutputError, first_line
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 8 << 20  # of an object that is read in pieces, asked for at once
 KEPT_BLOCKS = 3  # of each such object: threads are not in step
@@ -185,7 +182,7 @@ class _Stream(io.RawIOBase):
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
         data = self._blocks.read(self._at, len(view))
         view[: len(data)] = data

@@ -300,7 +300,7 @@ def plans() -> None:
 
 
 def commits() -> None:
-    """Shards committed as they arrive: 100,000 in memory, by a coordinator that is killed; some on the disk."""
+    """Shards committed as they arrive: 100,000 in memory by a coordinator that is killed; on the disk."""
     if coordinator.MEMORY.is_dir():
         coordinator.simulate(100_000)
     one = make_big(FOLDER / "one", 1, dim=8, grid=(1, 1), classes=10)
