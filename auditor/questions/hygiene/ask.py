@@ -22,7 +22,7 @@ from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import percent, plural, share
 from auditor.search.norms import measure_norms
 from auditor.search.place_bias import place_bias
-from auditor.store import Index
+from auditor.store import Index, once
 
 FEWEST = 10  # images: of fewer, nothing is judged
 PLACED = 0.25  # of the cells that know their place, beyond the mirrored one: one in four
@@ -32,6 +32,7 @@ NAMED, SHOWN = 10, 3  # high-norm cells that are named, and that show a finding
 KEPT = "hygiene-1.txt"  # its number grows when the checks change
 
 
+@once
 def hygiene(index: Index) -> Hygiene:
     """Everything that the index can be asked without its images; a check fails only by what is certain."""
     numbers: dict[str, Any] = {}

@@ -23,7 +23,7 @@ from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, percent, share
 from auditor.search.cluster import find_exemplars
 from auditor.search.partition import SAMPLE, part_cells
-from auditor.store import Index
+from auditor.store import Index, once
 
 LEVEL = 0.01  # of q: in 99 of 100 data sets whose labels mean nothing no context is certain
 RUNS = 20  # exchanges of labels
@@ -35,6 +35,7 @@ SHOWN = 3  # exemplars that show a finding
 Numbers = NDArray[np.int64]
 
 
+@once
 def shortcuts(index: Index, *, seed: int = 0, watch: Watch | None = None) -> Shortcuts:
     """The contexts of every labelled class whose background says it where every object is covered.
 
