@@ -449,6 +449,14 @@ def test_what_is_counted_once_is_what_would_be_counted_again(
     assert not list((path / "derived" / current.name).glob("counted-*"))
 
 
+def test_an_index_that_is_open_is_opened_again(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "a", images)
+    with Index.open(path) as first, Index.open(path) as second:
+        assert first.query("SELECT count(*) AS n FROM cells") == second.query(
+            "SELECT count(*) AS n FROM cells"
+        )
+
+
 def test_an_open_index_is_asked_once_for_each_set_of_options(tmp_path: Path) -> None:
     asked = []
 

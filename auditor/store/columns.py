@@ -103,13 +103,18 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     """
     settings: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     if path is not None:
-        aside = Path(gettempdir(), temporary_name())  # made when it is needed, and cleared by DuckDB
         threads = min(THREADS, os.cpu_count() or 1)
-        settings |= {"memory_limit": MEMORY, "threads": threads, "temp_directory": str(aside)}
+        settings |= {"memory_limit": MEMORY, "threads": threads, "temp_directory": _aside(os.getpid())}
     database = ":memory:" if path is None else str(path)
     connection = duckdb.connect(database, read_only=path is not None, config=settings)
     OPEN.add(connection)
     return connection
+
+
+@cache
+def _aside(process: int) -> str:
+    """A folder that DuckDB makes when it needs it, and clears; a process may open a file again only alike."""
+    return str(Path(gettempdir(), temporary_name()))
 
 
 def quoted(text: str | Path) -> str:
