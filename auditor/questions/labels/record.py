@@ -14,7 +14,8 @@ class MissingLabel(Record):
     """A class that wins connected cells of an image which is not labelled with it.
 
     `cell` is the surest of the `cells` in the `box` (top, left, bottom, right, ends excluded, in cells).
-    `is_certain`: it survives, and q is below the level.
+    `is_certain`: it survives, q is below the level, and its score is above those of the lowest twentieth of
+    the labels that are given, each by the best region of its class, covering aside.
     """
 
     path: str
@@ -27,8 +28,8 @@ class MissingLabel(Record):
         metadata=metric(
             "Score",
             "the class's probability in the image, times its mean probability over the region's cells, each "
-            "times (0.1 + its probability there with the labelled objects covered) / 1.1, times (1 + neighbours "
-            "that agree) / (2 + neighbours)",
+            "times (0.1 + its probability there with the labelled objects covered) / 1.1, times (1 + "
+            "neighbours that agree) / (2 + neighbours)",
             unit="factor",
         )
     )
@@ -36,8 +37,8 @@ class MissingLabel(Record):
     agree: Rate = field(
         metadata=metric(
             "Neighbours",
-            "cells most like the region's four surest, ten of other labelled images for each, that are said to "
-            "hold the class",
+            "cells most like the region's four surest, ten of other labelled images for each, that are "
+            "said to hold the class",
         )
     )
     p_value: float
