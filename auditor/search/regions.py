@@ -72,9 +72,9 @@ class Regions:
     """R regions of classes: where they lie, how sure their cells are, and the cells most like them.
 
     `region_of` (n * N,) is the number of each cell's region, -1 for none. `p` is the mean probability of its
-    cells, `sureness` the same, each times INSIDE as far as it does not survive. `surest` is the first of the cells
-    (place * N + cell) that were looked up, whose `near` (Q, NEAREST) cells, -1 for none, are of other
-    images; `asked` (Q,) are the regions of these.
+    cells, `sureness` the same, each times INSIDE as far as it does not survive. `surest` is the first of
+    the cells (place * N + cell) that were looked up, whose `near` (Q, NEAREST) cells, -1 for none, are of
+    other images; `asked` (Q,) are the regions of these.
     """
 
     place: Numbers

@@ -213,7 +213,7 @@ def _missing_rows(index: Index, shown: Shown, regions: Regions, found: Listed) -
 
 
 def _wrong_rows(index: Index, shown: Shown, regions: Regions, found: Listed) -> Iterator[WrongLabel]:
-    names = [known.name for known in index.manifest.classes]
+    names, boxes = [known.name for known in index.manifest.classes], regions.boxes(index.grid)
     for row, region in enumerate(found.region.tolist()):
         path = str(shown.paths[regions.place[region]])
         label, suggested = int(found.given[row]), int(regions.label[region])
@@ -224,6 +224,7 @@ def _wrong_rows(index: Index, shown: Shown, regions: Regions, found: Listed) -> 
             suggested=suggested,
             suggested_name=names[suggested],
             cell=_cell(index, path, int(regions.surest[region])),
+            box=boxes[region],
             score=float(found.score[row]),
             is_suspect=bool(found.is_suspect[row]),
             agree=Rate(int(found.hits[row]), int(found.totals[row])),

@@ -55,7 +55,7 @@ class MissingLabel(Record):
 
 @dataclass(frozen=True, slots=True)
 class WrongLabel(Record):
-    """A label whose object another class wins; `agree`, p and q are those of the other class's region.
+    """A label whose object another class wins; `cell`, `box`, `agree`, p and q are those of its region.
 
     `is_suspect` is the rule of `audit causes`; with q below the level it `is_certain`.
     """
@@ -66,6 +66,7 @@ class WrongLabel(Record):
     suggested: int
     suggested_name: str
     cell: str
+    box: tuple[int, int, int, int]
     score: float = field(
         metadata=metric(
             "Lead",

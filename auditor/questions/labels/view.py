@@ -12,8 +12,8 @@ from auditor.report.views import Rows, View
 
 _LEAD = (
     "Classes that win connected cells of an image that is not labelled so, and labels whose object another "
-    "class wins. Certain is what survives the covering of the labelled objects and scores like labels that "
-    "are given, or is a label suspect of audit causes, and whose nearest labelled cells in other images agree."
+    "class wins. Certain is what survives the covering of the labelled objects and scores like "
+    "given labels, or is a label suspect of audit causes, and whose nearest labelled cells elsewhere agree."
 )
 
 
