@@ -22,7 +22,8 @@ def picture_labels(index: Index, answer: Labels) -> Iterator[Picture]:
         (each.cell, f"{first_name(each.name)} → {first_name(each.suggested_name)}")
         for each in answer.wrong[:SHOWN]
     )
-    boxes = {each.cell: each.box for each in (*answer.missing[:SHOWN], *answer.wrong[:SHOWN])}
+    boxes = {each.cell: each.box for each in answer.missing[:SHOWN]}
+    boxes |= {each.cell: each.box for each in answer.wrong[:SHOWN]}
     sure = [sum(each.is_certain for each in found) for found in (answer.missing, answer.wrong)]
     lists = (("Missing labels", sure[0], missing), ("Wrong labels", sure[1], wrong))
     rows = [

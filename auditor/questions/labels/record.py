@@ -69,7 +69,7 @@ class WrongLabel(Record):
     box: tuple[int, int, int, int]
     score: float = field(
         metadata=metric(
-            "Lead",
+            "Ahead by",
             "how much more probable the suggested class is than the given one, in points: the mean of the "
             "whole image and of the surest cells of the object, in which the suggested class is the most "
             "probable unassigned one",
