@@ -19,6 +19,8 @@ from cause_reference import cause_of
 from conftest import run_audit
 
 from auditor.questions.causes.ask import causes
+from auditor.questions.labels.ask import findings as label_findings
+from auditor.questions.labels.ask import labels
 from auditor.questions.match.ask import match
 from auditor.questions.metrics.ask import image_rows
 from auditor.questions.shortcuts.ask import shortcuts
@@ -300,3 +302,18 @@ def test_coco_with_a_probe(
     assert 0 < found["loc"]["value"] < 1
     assert found["fg_det"]["total"] >= found["images"]
     assert "points" in audit("context") or ask("context")["rows"]
+
+
+def test_labels_that_real_knows_lead_the_missing_ones_and_nothing_is_certain(index: Index) -> None:
+    """With one photo of each class its neighbours prove nothing, as exchanged labels show too."""
+    answer = labels(index)
+    rows = index.query("SELECT path, label, real FROM images WHERE usable")
+    published = {
+        path: set(np.asarray(found).tolist())
+        for path, label, found in zip(rows["path"], rows["label"], rows["real"], strict=True)
+        if found is not np.ma.masked and label in found
+    }
+    first = [row for row in answer.missing if row.path in published][:20]
+    assert sum(row.label in published[row.path] for row in first) == 8
+    assert answer.missing_by_chance == answer.wrong_by_chance == (0,) * 20
+    assert list(label_findings(index)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw
 
@@ -13,6 +13,7 @@ from auditor.grids import cell_box, parse_cell
 
 Grid = tuple[int, int]
 """Rows and columns of cells."""
+Box = tuple[int, int, int, int]
 Images = Mapping[str, Image.Image]
 """Crops by the paths of their images."""
 
@@ -28,18 +29,32 @@ _HEIGHT = _SIDE + 60  # of a row: an image and two lines of words
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of cells (`path:row,col`, each with a line of its own) and what stands in front of it."""
+    """A row of cells (`path:row,col`, each with a line of its own) and what stands in front of it.
+
+    `boxes` are larger frames for some of them: top, left, bottom and right in cells, ends excluded.
+    """
 
     words: tuple[str, ...]
     cells: tuple[tuple[str, str], ...]
     number: int | None = None
+    boxes: Mapping[str, Box] = field(default_factory=dict)
 
 
 def box_cell(image: Image.Image, row: int, col: int, grid: Grid, side: int) -> Image.Image:
     """The crop with one of its cells framed."""
+    return _box_cells(image, (row, col, row + 1, col + 1), grid, side)
+
+
+def _box_cells(image: Image.Image, box: Box, grid: Grid, side: int) -> Image.Image:
     drawn = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    draw_box(ImageDraw.Draw(drawn), cell_box(row, col, grid, side), max(2, side // 130))
+    draw_box(ImageDraw.Draw(drawn), _pixels(box, grid, side), max(2, side // 130))
     return drawn
+
+
+def _pixels(box: Box, grid: Grid, side: int) -> Box:
+    """Left, top, right and bottom in pixels of cells from top and left to bottom and right."""
+    top, left, bottom, right = box
+    return (*cell_box(top, left, grid, side)[:2], *cell_box(bottom - 1, right - 1, grid, side)[2:])
 
 
 def draw_box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: int) -> None:
@@ -53,8 +68,16 @@ def draw_box(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], line: in
 
 def zoom_cell(image: Image.Image, row: int, col: int, grid: Grid) -> Image.Image:
     """The cell alone, enlarged."""
-    cell = cell_box(row, col, grid, image.width)
-    return image.convert("RGB").resize((ZOOM, ZOOM), Image.Resampling.BICUBIC, cell)
+    return _zoom_cells(image, (row, col, row + 1, col + 1), grid)
+
+
+def _zoom_cells(image: Image.Image, box: Box, grid: Grid) -> Image.Image:
+    """These cells alone, as large as they fit into a square."""
+    pixels = _pixels(box, grid, image.width)
+    width, height = pixels[2] - pixels[0], pixels[3] - pixels[1]
+    scale = ZOOM / max(width, height)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return image.convert("RGB").resize(size, Image.Resampling.BICUBIC, pixels)
 
 
 def first_name(name: str) -> str:
@@ -86,7 +109,7 @@ def _draw_row(drawn: Image.Image, row: Row, top: int, images: Images, grid: Grid
         write_fitted(draw, (left, top + 20 + 26 * line), words, size, _MARGIN + _TEXT - left - 10, colour)
     for position, (cell, caption) in enumerate(row.cells):
         place = _MARGIN + _TEXT + position * (_SIDE + _GAP)
-        drawn.paste(show_cell(cell, images, grid, _SIDE), (place, top))
+        drawn.paste(show_cell(cell, images, grid, _SIDE, row.boxes.get(cell)), (place, top))
         path, _, where = cell.rpartition(":")
         write_fitted(draw, (place, top + _SIDE + 13), caption or f"cell {where}", 15, _SIDE)
         name = path.rpartition("/")[2]
@@ -94,15 +117,17 @@ def _draw_row(drawn: Image.Image, row: Row, top: int, images: Images, grid: Grid
         write_path(draw, (place, top + _SIDE + 32), below, 13, _SIDE)
 
 
-def show_cell(cell: str, images: Images, grid: Grid, side: int) -> Image.Image:
-    """The cell's image with the cell framed, and the cell enlarged in the corner that is farther from it."""
+def show_cell(cell: str, images: Images, grid: Grid, side: int, box: Box | None = None) -> Image.Image:
+    """The cell's image with the cell, or the box, framed and enlarged in the corner that is farther away."""
     path, row, col = parse_cell(cell)
     if path not in images:
         empty = Image.new("RGB", (side, side), Quiet)
         write(ImageDraw.Draw(empty), (side / 2, side / 2), "not at hand", 15, side, Faint, "mm")
         return empty
-    picture = box_cell(images[path], row, col, grid, side)
-    zoomed = zoom_cell(images[path], row, col, grid).resize((side * 2 // 5, side * 2 // 5))
+    box = box or (row, col, row + 1, col + 1)
+    picture = _box_cells(images[path], box, grid, side)
+    zoomed = _zoom_cells(images[path], box, grid)
+    zoomed = zoomed.resize((zoomed.width * side * 2 // (5 * ZOOM), zoomed.height * side * 2 // (5 * ZOOM)))
     framed = Image.new("RGB", (zoomed.width + 4, zoomed.height + 4), White)
     framed.paste(zoomed, (2, 2))
     x = side - framed.width if 2 * col < grid[1] else 0

@@ -87,7 +87,7 @@ def read_annotations(index: Index, images: Numbers) -> Annotations:
     place = np.searchsorted(images, np.asarray(rows["image"], dtype=np.int64))
     marks = index.query(MARKS)
     marked, inside, shown = (np.asarray(marks[name], dtype=np.int64) for name in ("image", "cell", "class"))
-    bare = ~known.any(axis=1)[place]
+    bare = ~np.asarray(known.any(axis=1))[place]
     everywhere = (place[bare][:, None] * cells + np.arange(cells)) * classes + label[bare][:, None]
     annotated = (np.searchsorted(images, marked) * cells + inside) * classes + shown
     keys = np.unique(np.concatenate([annotated, everywhere.ravel()]))

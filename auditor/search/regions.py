@@ -48,7 +48,7 @@ class Guesses:
         top, p = (self.top, self.p) if where is None else (self.top[where], self.p[where])
         rest = (1 - p.sum(axis=-1)).clip(0) / max(self.classes - top.shape[-1], 1)
         is_wanted = top == wanted[..., None]
-        return np.where(is_wanted.any(axis=-1), (p * is_wanted).sum(axis=-1), rest)
+        return np.asarray(np.where(is_wanted.any(axis=-1), (p * is_wanted).sum(axis=-1), rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,17 @@ class Shown:
 class Regions:
     """R regions of classes: where they lie, how sure their cells are, and the cells most like them.
 
-    `region_of` (n * N,) is the number of each cell's region, -1 for none. `sureness` is the mean over its
-    cells of their probability, times INSIDE where it does not survive. `surest` is the first of the cells
-    (place * N + cell) that were looked up, whose `near` (Q, NEAREST) cells, -1 for none, are of other
-    images; `asked` (Q,) are the regions of these.
+    `region_of` (n * N,) is the number of each cell's region, -1 for none. `p` is the mean probability of its
+    cells, `sureness` the same, each times INSIDE as far as it does not survive. `surest` is the first of
+    the cells (place * N + cell) that were looked up, whose `near` (Q, NEAREST) cells, -1 for none, are of
+    other images; `asked` (Q,) are the regions of these.
     """
 
     place: Numbers
     label: Numbers
     size: Numbers
     surest: Numbers
+    p: Shares
     sureness: Shares
     survives: Flags
     region_of: Numbers
@@ -142,8 +143,8 @@ def read_shown(index: Index) -> Shown:
     )
 
 
-def find_regions(index: Index, shown: Shown, is_labelled: Flags, watch: Watch) -> Regions:
-    """The regions of every class in every image, the surest that can be looked up within WORK."""
+def find_regions(index: Index, shown: Shown, said: Annotations, watch: Watch) -> Regions:
+    """The regions of every class in every image; those of unassigned classes are looked up first."""
     cells = index.manifest.cells_per_image
     top, p = shown.cells.top, shown.cells.p
     second = p[:, 1] if p.shape[1] > 1 else np.zeros(len(p))
@@ -158,19 +159,22 @@ def find_regions(index: Index, shown: Shown, is_labelled: Flags, watch: Watch) -
     firsts = np.flatnonzero(np.diff(number[order], prepend=-1))
     size = np.diff(np.append(firsts, len(order)))
     first = order[firsts]
-    mean = np.bincount(number, sureness) / np.maximum(size, 1) if len(size) else np.zeros(0)
+    own, mean = (
+        np.bincount(number, each, len(size)) / np.maximum(size, 1) for each in (p[inside, 0], sureness)
+    )
     rank = np.arange(len(order)) - np.repeat(firsts, size)
     looked = rank < SUREST
     asked, queries = number[order][looked], inside[order][looked]
     most = int(WORK / max(len(shown.ids) * cells * index.manifest.dim * SUREST, 1))
-    best = np.argsort(-mean * shown.images.of(label[first], place[first]), kind="stable")[:most]
+    evidence = mean * shown.images.of(label[first], place[first])
+    best = np.lexsort((-evidence, said.has_label(place[first], label[first])))[:most]
     is_asked = np.isin(asked, best)
-    images = shown.ids[is_labelled]
+    images = shown.ids[said.is_labelled]
     ids = shown.ids[queries[is_asked] // cells] * cells + queries[is_asked] % cells
     near, _ = nearest_in_others(index, ids, images, NEAREST, watch)
     places = np.searchsorted(shown.ids, near // cells) * cells + near % cells
     return Regions(
-        place[first], label[first], size, inside[first], mean,
+        place[first], label[first], size, inside[first], own, mean,
         ~is_covered[first] | (shown.covered.top[inside[first], 0] == label[first]),
         region_of, asked[is_asked], np.where(near < 0, -1, places),
     )  # fmt: skip

@@ -26,6 +26,7 @@ from auditor.search.regions import Regions, Shown, find_regions, read_shown
 from auditor.store import Index
 
 RUNS = 20  # exchanges
+LOWEST = 0.05  # of given labels: a missing one that scores no higher than these is not certain
 LEAST = 3  # certain images that make a finding
 SHOWN = 3  # cells that show it
 
@@ -36,7 +37,7 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A list, best first: rows' regions, scores, tests, whether they are certain; `given` labels, if wrong."""
+    """A list, best first: regions, scores, tests, what is certain; `given` are the labels that are wrong."""
 
     region: Numbers
     score: Shares
@@ -58,7 +59,7 @@ def labels(index: Index, *, watch: Watch | None = None) -> Labels:
         raise DatasetError(
             f"no image of {index.name} is labelled with a class of its head: no label is missing or wrong"
         )
-    regions = find_regions(index, shown, said.is_labelled, watch or Silence())
+    regions = find_regions(index, shown, said, watch or Silence())
     missing, wrong = _missing(shown, regions, said), _wrong(shown, regions, said)
     rng = np.random.default_rng(0)
     by_chance = []
@@ -87,19 +88,30 @@ def _missing(shown: Shown, regions: Regions, said: Annotations) -> Listed:
     hits, totals, p_values = regions.agreement(said)
     place, label = regions.place, regions.label
     whole = shown.images.of(label, place)
-    score = whole * regions.sureness * (hits + 1) / (totals + 2)
+    rest = whole * (hits + 1) / (totals + 2)
+    score = regions.sureness * rest
+    is_label = said.has_label(place, label)
     is_asked = np.isin(np.arange(len(label)), regions.asked)
-    chosen = np.flatnonzero(~said.has_label(place, label) & said.is_labelled[place] & is_asked)
+    bar = _bar((place * said.classes + label)[is_label & is_asked], (regions.p * rest)[is_label & is_asked])
+    chosen = np.flatnonzero(~is_label & said.is_labelled[place] & is_asked)
     chosen = chosen[np.lexsort((chosen, -score[chosen]))]
     _, firsts = np.unique(place[chosen] * said.classes + label[chosen], return_index=True)
     region = chosen[np.sort(firsts)]
     q_values = _correct(p_values[region])
-    is_certain = (q_values < SIGNIFICANT) & regions.survives[region]
+    is_certain = (q_values < SIGNIFICANT) & regions.survives[region] & (score[region] >= bar)
     nothing = np.zeros(len(region), np.int64)
     return Listed(
         region, score[region], hits[region], totals[region], p_values[region], q_values, is_certain,
         nothing, nothing.astype(np.bool_),
     )  # fmt: skip
+
+
+def _bar(owners: Numbers, scores: Shares) -> float:
+    """What LOWEST of the labels that are given fall below, by the best region of each."""
+    if not len(owners):
+        return float("inf")
+    _, owner = np.unique(owners, return_inverse=True)
+    return float(np.quantile(_largest(scores, owner, int(owner.max()) + 1), LOWEST))
 
 
 def _wrong(shown: Shown, regions: Regions, said: Annotations) -> Listed:
@@ -118,7 +130,8 @@ def _wrong(shown: Shown, regions: Regions, said: Annotations) -> Listed:
     region = _surest_region(shown, regions, suggested[pair], cell, pair, len(pairs))
     kept = np.flatnonzero((score > 0) & (region >= 0) & np.isin(region, regions.asked))
     kept = kept[np.lexsort((kept, -score[kept]))]
-    hits, totals, p_values = (each[region[kept]] for each in regions.agreement(said))
+    hits, totals, p_values = regions.agreement(said)
+    hits, totals, p_values = hits[region[kept]], totals[region[kept]], p_values[region[kept]]
     is_suspect = _suspect(shown, said, places[kept], label[kept], suggested[kept])
     q_values = _correct(p_values)
     is_certain = (q_values < SIGNIFICANT) & is_suspect
@@ -168,7 +181,8 @@ def _suspect(shown: Shown, said: Annotations, places: Numbers, label: Numbers, s
     own = said.has_mark(cells, np.repeat(label[:, None], said.cells, axis=1))
     foreground = said.foreground[places]
     wins = Wins(suggested, shown.cells.top[cells, 0], shown.cells.p[cells, 0])
-    return judge(wins, Said(label, own, foreground & ~own, ~foreground))[0]
+    holds: Flags = judge(wins, Said(label, own, foreground & ~own, ~foreground))[0]
+    return holds
 
 
 def _correct(p_values: Shares) -> Shares:
@@ -199,7 +213,7 @@ def _missing_rows(index: Index, shown: Shown, regions: Regions, found: Listed) -
 
 
 def _wrong_rows(index: Index, shown: Shown, regions: Regions, found: Listed) -> Iterator[WrongLabel]:
-    names = [known.name for known in index.manifest.classes]
+    names, boxes = [known.name for known in index.manifest.classes], regions.boxes(index.grid)
     for row, region in enumerate(found.region.tolist()):
         path = str(shown.paths[regions.place[region]])
         label, suggested = int(found.given[row]), int(regions.label[region])
@@ -210,6 +224,7 @@ def _wrong_rows(index: Index, shown: Shown, regions: Regions, found: Listed) -> 
             suggested=suggested,
             suggested_name=names[suggested],
             cell=_cell(index, path, int(regions.surest[region])),
+            box=boxes[region],
             score=float(found.score[row]),
             is_suspect=bool(found.is_suspect[row]),
             agree=Rate(int(found.hits[row]), int(found.totals[row])),

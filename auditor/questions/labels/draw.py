@@ -1,4 +1,4 @@
-"""Missing and wrong labels, each by the surest cell of its region."""
+"""Missing and wrong labels, each by its region."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ def picture_labels(index: Index, answer: Labels) -> Iterator[Picture]:
         (each.cell, f"{first_name(each.name)} → {first_name(each.suggested_name)}")
         for each in answer.wrong[:SHOWN]
     )
+    boxes = {each.cell: each.box for each in answer.missing[:SHOWN]}
+    boxes |= {each.cell: each.box for each in answer.wrong[:SHOWN]}
+    sure = [sum(each.is_certain for each in found) for found in (answer.missing, answer.wrong)]
+    lists = (("Missing labels", sure[0], missing), ("Wrong labels", sure[1], wrong))
     rows = [
-        Row((title, f"{sum(each.is_certain for each in found):,} certain", f"of {plural(len(found), 'row')}"), cells)
-        for title, found, cells in (
-            ("Missing labels", answer.missing, missing),
-            ("Wrong labels", answer.wrong, wrong),
-        )
+        Row((title, plural(certain, "is certain", "are certain")), cells, boxes=boxes)
+        for title, certain, cells in lists
         if cells
-    ]  # fmt: skip
+    ]
     if rows:
         images = crops(index, [parse_cell(cell)[0] for row in rows for cell, _ in row.cells])
-        caption = "Classes that are not labelled, and labels that look wrong, by their surest cell"
+        caption = (
+            "Classes that are not labelled, and labels that look wrong, each by the cells that the class wins"
+        )
         yield Picture(("labels",), lambda: draw_rows(rows, images, index.grid), caption)
 
 

@@ -14,7 +14,8 @@ class MissingLabel(Record):
     """A class that wins connected cells of an image which is not labelled with it.
 
     `cell` is the surest of the `cells` in the `box` (top, left, bottom, right, ends excluded, in cells).
-    `is_certain`: it survives, and q is below the level.
+    `is_certain`: it survives, q is below the level, and its score is above those of the lowest twentieth of
+    the labels that are given, each by the best region of its class, covering aside.
     """
 
     path: str
@@ -27,8 +28,8 @@ class MissingLabel(Record):
         metadata=metric(
             "Score",
             "the class's probability in the image, times its mean probability over the region's cells, each "
-            "times (0.1 + its probability there with the labelled objects covered) / 1.1, times (1 + neighbours "
-            "that agree) / (2 + neighbours)",
+            "times (0.1 + its probability there with the labelled objects covered) / 1.1, times (1 + "
+            "neighbours that agree) / (2 + neighbours)",
             unit="factor",
         )
     )
@@ -36,8 +37,8 @@ class MissingLabel(Record):
     agree: Rate = field(
         metadata=metric(
             "Neighbours",
-            "cells most like the region's four surest, ten of other labelled images for each, that are said to "
-            "hold the class",
+            "cells most like the region's four surest, ten of other labelled images for each, that are "
+            "said to hold the class",
         )
     )
     p_value: float
@@ -54,7 +55,7 @@ class MissingLabel(Record):
 
 @dataclass(frozen=True, slots=True)
 class WrongLabel(Record):
-    """A label whose object another class wins; `agree`, p and q are those of the other class's region.
+    """A label whose object another class wins; `cell`, `box`, `agree`, p and q are those of its region.
 
     `is_suspect` is the rule of `audit causes`; with q below the level it `is_certain`.
     """
@@ -65,9 +66,10 @@ class WrongLabel(Record):
     suggested: int
     suggested_name: str
     cell: str
+    box: tuple[int, int, int, int]
     score: float = field(
         metadata=metric(
-            "Lead",
+            "Ahead by",
             "how much more probable the suggested class is than the given one, in points: the mean of the "
             "whole image and of the surest cells of the object, in which the suggested class is the most "
             "probable unassigned one",

@@ -11,9 +11,9 @@ from auditor.report.text import plural
 from auditor.report.views import Rows, View
 
 _LEAD = (
-    "Classes that win connected cells of an image which is not labelled with them, and labels whose object "
-    "another class wins. Certain is what survives the covering of the labelled objects, or is a label suspect "
-    "of audit causes, and whose nearest labelled cells in other images agree."
+    "Classes that win connected cells of an image that is not labelled so, and labels whose object another "
+    "class wins. Certain is what survives the covering of the labelled objects and scores like "
+    "given labels, or is a label suspect of audit causes, and whose nearest labelled cells elsewhere agree."
 )
 
 
@@ -33,8 +33,8 @@ def _note(answer: Labels, what: str, rows: tuple[MissingLabel, ...] | tuple[Wron
     certain = sum(row.is_certain for row in rows)
     whose = "by heads that did not see the image" if answer.out_of_fold else "by a head trained elsewhere"
     return (
-        f"{certain:,} certain at q below {answer.level}, of {len(rows):,} listed in {plural(answer.images, 'image')} "
-        f"(scored {whose}). With labels exchanged {len(by_chance)} runs had "
+        f"{certain:,} certain at q below {answer.level}, of {len(rows):,} listed in "
+        f"{plural(answer.images, 'image')} (scored {whose}). With labels exchanged {len(by_chance)} runs had "
         f"{sum(by_chance) / max(len(by_chance), 1):.1f} on average, {max(by_chance, default=0)} at most."
     )
 
