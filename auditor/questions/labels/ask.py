@@ -23,7 +23,7 @@ from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, plural
 from auditor.search.regions import Regions, Shown, find_regions, read_shown
-from auditor.store import Index
+from auditor.store import Index, once
 
 RUNS = 20  # exchanges
 LOWEST = 0.05  # of given labels: a missing one that scores no higher than these is not certain
@@ -50,6 +50,7 @@ class Listed:
     is_suspect: Flags
 
 
+@once
 def labels(index: Index, *, watch: Watch | None = None) -> Labels:
     """Both lists, and what exchanged labels would give; DatasetError where no image is labelled."""
     require_head(index)
