@@ -140,7 +140,7 @@ def _whole_members(
     """The regular files up to where the tar ends or was cut, which is a problem."""
     try:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # all that were read: a kilobyte each
+            tar.members = []  # type: ignore[attr-defined]  # all that were read: a kilobyte each
             if member.isreg() and not member.issparse() and member.offset_data + member.size <= size:
                 yield member
     except _BROKEN:
