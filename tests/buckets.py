@@ -67,7 +67,7 @@ def serve(patch: pytest.MonkeyPatch) -> Iterator[Server]:
     patch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"read_timeout": 1, "connect_timeout": 1}})
     server = Server()
     patch.setenv("AWS_ENDPOINT_URL", server.url)
-    fsspec.filesystem("s3").mkdir(BUCKET)
+    fsspec.filesystem("s3").makedirs(BUCKET, exist_ok=True)
     yield server
     server.stop()
     fsspec.get_filesystem_class("s3").clear_instance_cache()

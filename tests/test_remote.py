@@ -241,6 +241,19 @@ def test_a_store_that_goes_away_ends_the_run_and_the_next_goes_on(
     assert not read & {"00.png", "03.png"}
 
 
+def test_an_index_is_checked_with_its_store_and_without(
+    server: Server, bucket: str, photos: list[Path], audit: Callable[..., str]
+) -> None:
+    url = upload(Path("files"), bucket)
+    run_audit("index", url, *NONE, "--name", "i")
+    upload(Path("files/dog"), f"{url}/cat")
+    fsspec.filesystem("s3").rm_file(f"{url}/elk/02.png")
+    assert "elk/02.png" in audit("check", "--index", "i")
+    server.stop()
+    assert "elk/02.png" not in audit("check", "--index", "i")
+    server.start()
+
+
 def test_containers_with_faults(server: Server, bucket: str, photos: list[Path]) -> None:
     """A tar that is refused is left out and named; one cut in the middle gives what is whole."""
     write_tars(Path("tars"), photos)

@@ -139,7 +139,8 @@ def _whole_members(
 ) -> Iterator[tarfile.TarInfo]:
     """The regular files up to where the tar ends or was cut, which is a problem."""
     try:
-        for member in tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # all that were read: a kilobyte each
             if member.isreg() and not member.issparse() and member.offset_data + member.size <= size:
                 yield member
     except _BROKEN:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.data.changes import IndexedFile, changed
-from auditor.remote import locate
+from auditor.errors import AuditError
+from auditor.remote import RemotePath, locate
 from auditor.store.derived import image_rows
 from auditor.store.manifest import read_manifest
 from auditor.store.placement import Placement, read_placement
@@ -46,8 +47,13 @@ def compare(index: Path, root: Path) -> Differences:
 
 
 def dataset_differences(index: Path) -> Differences | None:
-    """The same for a finished index and the folder that it names; None where that folder is not here."""
+    """The same for a finished index and the folder that it names; None where that cannot be looked at."""
     root = locate(read_manifest(index).dataset.root)
+    if isinstance(root, RemotePath):
+        try:
+            root.refresh()
+        except (AuditError, OSError):
+            return None
     return compare(index, root) if root.exists() else None
 
 
