@@ -12,6 +12,7 @@ import pytest
 from crash import dies_at
 from numpy.typing import NDArray
 
+from auditor.cli.listing import view_indexes
 from auditor.errors import IndexDamaged
 from auditor.questions.similar.ask import similar
 from auditor.records.watch import Silence
@@ -23,6 +24,7 @@ from auditor.search.proposals import Lists, proposer
 from auditor.store import Index, IndexWriter
 from auditor.store.check import check
 from auditor.store.generations import LISTS
+from auditor.store.listing import list_indexes
 from auditor.store.lists_file import load_lists, open_lists
 from auditor.store.removal import remove_index
 from indexes import DIM, Diary, FakeImage, make_index, random_images, shard
@@ -167,7 +169,11 @@ def test_an_answer_says_what_it_may_have_missed(index: Index, images: list[FakeI
     assert any(
         note.startswith(f"Approximate: on cells of this index, {search.recall:.1%}") for note in table.notes
     )
-    assert index.summary().search == search
+    (row,) = list_indexes(index.path.parent)
+    assert row.search == index.summary().search == search
+    notes = " ".join(note for table in view_indexes((row,)).tables for note in table.notes)
+    assert f"search finds {search.recall:.1%} of the 20 nearest cells of other images" in notes
+    assert f"looking into {search.probed} of {search.lists} lists" in notes
 
 
 def test_below_the_threshold_nothing_changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
