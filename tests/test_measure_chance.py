@@ -17,12 +17,12 @@ from auditor.measure.absence import explain_absence
 from auditor.measure.census import ImageCensus, take_census
 from auditor.measure.chance import any_chance, with_chance
 from auditor.measure.counts import count_pairs
-from auditor.measure.evidence import cell_evidence
+from auditor.measure.evidence import CellEvidence, cell_evidence, image_ranks
 from auditor.measure.rates import least_change, least_difference, wilson_of
 from auditor.questions.context.ask import class_detail, context
 from auditor.questions.metrics.ask import metrics
 from auditor.questions.threshold.ask import threshold
-from auditor.records import ClassName
+from auditor.records import ClassName, Rate
 from auditor.report.views import view_of
 from auditor.store import DatasetFacts, HeadFacts, Index
 from indexes import FakeImage, make_index, manifest, random_images
@@ -92,6 +92,53 @@ def test_evidence_equals_plain_loops(tmp_path: Path, seed: int) -> None:
     assert (found.share.hits, found.share.total) == (sum(wins), len(wins))
     assert found.share_elsewhere == pytest.approx(mean(elsewhere))
     assert (found.rank, found.rank_by_chance) == (median(ranks), 2.5)
+
+
+def test_ranks_are_those_of_every_image_in_its_order(tmp_path: Path) -> None:
+    images = random_images(6, 30)
+    with Index.open(make_index(tmp_path / "i", images)) as index:
+        found = image_ranks(index).tolist()
+    expected = []
+    for image in reference.counted(images):
+        cells = [(cell, label) for label in image.labels for cell in reference.class_cells(image, label)]
+        shown = [(image.shown[0][cell].tolist(), label) for cell, label in cells]
+        ranks = [known.index(label) if label in known else 5 for known, label in shown]
+        expected += [median(ranks)] if ranks else []
+    assert len(set(expected)) > 3
+    assert found == expected
+
+
+def test_a_label_that_is_said_twice_counts_once(tmp_path: Path) -> None:
+    once = random_images(7, 30)
+    twice = [replace(image, labels=image.labels * 2) for image in once]
+    answers = []
+    for name, images in (("once", once), ("twice", twice)):
+        with Index.open(make_index(tmp_path / name, images)) as index:
+            answers.append((cell_evidence(index), image_ranks(index).tolist()))
+    assert answers[0] == answers[1]
+
+
+def test_one_cell_elsewhere_is_some(tmp_path: Path) -> None:
+    """Ants have three cells, and the bee's image one, which shows an ant: every cell elsewhere does."""
+    ant, bee = (replace(image, status="ok") for image in random_images(8, 2))
+    for image, label, count in ((ant, 0, 3), (bee, 1, 1)):
+        image.label, image.labels = label, (label,)
+        image.present = [{label}] * count + [set()] * (9 - count)
+        image.foreground = [True] * count + [False] * (9 - count)
+        image.shown = np.tile(np.arange(5), (3, 9, 1))
+    with Index.open(make_index(tmp_path / "i", [ant, bee])) as index:
+        found = cell_evidence(index)
+    assert found is not None
+    assert found.share_elsewhere == (3 * 1 + 1 * 0) / 4
+
+
+def test_what_is_no_better_than_chance_is_not_carried() -> None:
+    better = CellEvidence(9, Rate(5, 9), 0.5, 2.0, 2.5)
+    assert better.is_carried
+    assert replace(better, rank=None).is_carried
+    assert replace(better, share_elsewhere=None).is_carried
+    assert not replace(better, rank=2.5).is_carried
+    assert not replace(better, share_elsewhere=5 / 9).is_carried
 
 
 @pytest.mark.parametrize(("wins", "verdict"), [(True, "Its cells carry"), (False, "Its cells do not carry")])
