@@ -28,17 +28,24 @@ from PIL import Image
 from side_by_side import compare, load, peak_memory, run
 from sklearn.linear_model import LogisticRegression
 
+from auditor.data.occlusion import normalise
+from auditor.data.pixels import load_input
+from auditor.data.read import read_dataset
+from auditor.indexing.build import Build, Task
+from auditor.indexing.extract import load_request
+from auditor.indexing.plan import make_manifest, make_plan
+from auditor.indexing.request import Request
 from auditor.measure.counts import CLASSES, PAIRS, count_images, count_pairs
 from auditor.models.heads import OwnHead, certify
 from auditor.models.probe import train_probe
 from auditor.models.remembered import identify, remember_certificate
 from auditor.models.weights import assemble, load_backbone
-from auditor.records import ClassName
+from auditor.records import ClassName, Region
 from auditor.records.watch import Silence
 from auditor.search import proposals
 from auditor.search.make_lists import prepare_search
 from auditor.search.nearest import find_cells, nearest_cells, searchable
-from auditor.store import Index, Placed, read_placement, read_shard
+from auditor.store import Index, IndexWriter, Placed, read_placement, read_shard
 from auditor.store.blocks import Verified
 from auditor.store.generations import LISTS
 from auditor.store.placement import extend_placement
@@ -206,6 +213,44 @@ def opening() -> None:
         compare(f"opening {name}, remembered / measured", remember, measure)
 
 
+def steady() -> None:
+    """A shard of photographs in three variants, and of one, against reading and running them alone."""
+    root = photos(64, (500, 375))
+    every = read_dataset(root)
+    half = tuple(replace(s, regions=(Region(0, box=(100, 80, 400, 300)),)) for s in every.samples[:16])
+    for name, samples, rounds in (
+        ("resnet18", every.samples, 5),
+        ("resnet18", half, 5),
+        ("resnet50", every.samples[:32], 3),
+    ):
+        dataset = replace(every, samples=samples, classes=(ClassName("thing"),))
+        request = Request(root, name, weights="random:0", device="cpu")
+        backbone = load_request(request)
+        plan = make_plan(dataset, backbone, request)
+        path = FOLDER / "indexes" / "steady"
+        shutil.rmtree(path, ignore_errors=True)
+        with IndexWriter.create(path, make_manifest(dataset, backbone, plan, request)) as writer:
+            build = Build(writer, dataset, backbone, plan, request, Silence())
+            head, task = OwnHead(backbone), Task("000000000", 0, samples)
+
+            def index(build: Build = build, task: Task = task, head: OwnHead = head) -> None:
+                build.add_shard(task, build.load(task.samples), head)
+
+            def run_alone(build: Build = build, samples: Any = samples) -> None:
+                with torch.no_grad():
+                    for first in range(0, len(samples), 32):
+                        read = [
+                            load_input(root / sample.path, build.backbone.preprocess)[0]
+                            for sample in samples[first : first + 32]
+                        ]
+                        inputs = normalise(torch.from_numpy(np.stack(read)), build.backbone.preprocess)
+                        for _ in build.plan.variants:
+                            build.backbone.anatomy.tower.module(inputs)
+
+            what = f"indexing {name}, {len(plan.variants)} variants / reading and running it"
+            compare(what, index, run_alone, 1 / 0.95, rounds)
+
+
 def probes() -> None:
     """A probe of 2,000 images and five folds against scikit-learn's regressions on the same folds."""
     rng = np.random.default_rng(0)
@@ -227,13 +272,18 @@ def probes() -> None:
 
 
 @cache
-def photos(count: int) -> Path:
-    """A folder of so many photographs of 64 x 48 pixels, each of its own noise; kept between runs."""
-    folder = FOLDER / f"photos-{count}"
+def photos(count: int, size: tuple[int, int] = (64, 48)) -> Path:
+    """A folder of so many images, small PNGs or larger JPEGs of coarse noise; kept between runs."""
+    is_small = size == (64, 48)
+    folder = FOLDER / (f"photos-{count}" if is_small else f"photos-{count}-{size[0]}")
     folder.mkdir(exist_ok=True)
     for number in range(len(list(folder.iterdir())), count):
         pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:06d}.png")
+        image = Image.fromarray(pixels)
+        if is_small:
+            image.save(folder / f"{number:06d}.png")
+        else:
+            image.resize(size, Image.Resampling.BICUBIC).save(folder / f"{number:06d}.jpg", quality=90)
     return folder
 
 
@@ -318,7 +368,7 @@ def commits() -> None:
     shutil.rmtree(one)
 
 
-ALL = (verification, counts, search, lists, start, opening, probes, memory, plans, commits)
+ALL = (verification, counts, search, lists, start, opening, steady, probes, memory, plans, commits)
 BENCHES: dict[str, Callable[[], None]] = {bench.__name__: bench for bench in ALL}
 
 if __name__ == "__main__":

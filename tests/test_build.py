@@ -178,8 +178,8 @@ def test_cells_without_content_are_counted_and_said(
     """ReLU networks give such cells on dull photos; here two are made so, in one image of a batch."""
     original = Extractor.original
 
-    def dulled(self: Extractor, loaded: Any) -> Any:
-        grid = original(self, loaded)
+    def dulled(self: Extractor, loaded: Any, images: Any = None) -> Any:
+        grid = original(self, loaded, images)
         for row, image in enumerate(loaded):
             if image.sample.path == "cat/02.png":
                 grid.features[row, 0, :2] = 0

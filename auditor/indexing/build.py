@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+from torch import Tensor
+
 from auditor.data.containers import is_there
 from auditor.data.load import Loaded, load_ahead
 from auditor.errors import IndexMismatch
@@ -230,13 +232,14 @@ class Build:
         rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
         staged = self._staged(task)
         for batch in self._batches(rows, loaded):
+            inputs = self.extractor.images(list(batch.values()))
             if staged is None:
-                grid = self.extractor.original(list(batch.values()))
+                grid = self.extractor.original(list(batch.values()), inputs)
                 rows.put_features(list(batch), grid)
             if staged is not None or self._scores_what_is_kept:
                 grid = restore_grid(staged or rows, list(batch))
             if head is not None:
-                self._score(rows, batch, grid, head)
+                self._score(rows, batch, inputs, grid, head)
         images, cells = rows.image_columns(), rows.cell_columns(has_head=head is not None)
         path, manifest = self.writer.path, self.writer.manifest
         if staged is None:
@@ -252,12 +255,14 @@ class Build:
         """
         return self.plan.head == "probe" and not self.writer.manifest.options.get("head_file")
 
-    def _score(self, rows: ShardRows, batch: Batch, grid: Grid, head: Head) -> None:
+    def _score(self, rows: ShardRows, batch: Batch, inputs: Tensor, grid: Grid, head: Head) -> None:
         """Class scores of the originals and, where something is annotated, of the occluded variants."""
         self._put_scores(rows, batch, "original", grid, head)
+        places = [place for place, item in enumerate(batch.values()) if item.foreground is not None]
         annotated = {row: item for row, item in batch.items() if item.foreground is not None}
+        inputs = inputs if len(places) == len(batch) else inputs[places]
         for variant in self.plan.variants[1:] if annotated else ():
-            occluded = self.extractor.occluded(list(annotated.values()), variant)
+            occluded = self.extractor.occluded(list(annotated.values()), variant, inputs)
             self._put_scores(rows, annotated, variant, occluded, head)
 
     def _put_scores(self, rows: ShardRows, batch: Batch, variant: str, grid: Grid, head: Head) -> None:

@@ -56,17 +56,16 @@ class Extractor:
         pixels = torch.from_numpy(np.stack([item.pixels for item in loaded]))
         return normalise(pixels.to(self.backbone.device), self.backbone.preprocess)
 
-    def original(self, loaded: Sequence[Loaded]) -> Grid:
-        """The grid of the unmodified images."""
-        return self._run(self.images(loaded))
+    def original(self, loaded: Sequence[Loaded], images: Tensor | None = None) -> Grid:
+        """The grid of the unmodified images; `images` are the network's input, where it is there already."""
+        return self._run(self.images(loaded) if images is None else images)
 
-    def occluded(self, loaded: Sequence[Loaded], variant: str) -> Grid:
+    def occluded(self, loaded: Sequence[Loaded], variant: str, images: Tensor | None = None) -> Grid:
         """The grid of without_bg (only the foreground is left) or without_fg (it alone is occluded)."""
         unions = np.stack([item.foreground.union for item in loaded if item.foreground is not None])
         masks = torch.from_numpy(unions if variant == "without_fg" else ~unions).to(self.backbone.device)
-        return self._run(
-            occlude(self.images(loaded), masks, self.fill, self.backbone.preprocess, seed=self.seed)
-        )
+        images = self.images(loaded) if images is None else images
+        return self._run(occlude(images, masks, self.fill, self.backbone.preprocess, seed=self.seed))
 
     @torch.no_grad()
     def _run(self, images: Tensor) -> Grid:
