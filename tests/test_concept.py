@@ -169,7 +169,7 @@ def test_a_box_is_the_mean_of_its_cells_weighted_by_overlap(demo: Path, tmp_path
         features = index.features(index.image("images/000003.png")).astype(np.float64)
         alone = index.features(index.image("images/000004.png"))[0, 0]
         outside = write(tmp_path, {"boxes": [{"path": "000003.png", "box": [300, 300, 400, 400]}]})
-        with pytest.raises(AuditError, match="covers nothing"):
+        with pytest.raises(AuditError, match="lies beside the image, which has 224 x 224"):
             read_references(index, outside)
     mixed = 2 * features[2, 1] + features[2, 2]
     assert cosine(references.vectors[0], mixed) == pytest.approx(1, abs=1e-6)

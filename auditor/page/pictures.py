@@ -100,8 +100,8 @@ def carried_data(index: Index, ids: Sequence[int]) -> dict[str, Any]:
 def nearest_cells_of(index: Index, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
     """The nearest cells (n, H * W, NEAREST) of the first n images among them, as many as time allows."""
     count = min(len(ids), most_images(index))
-    places, cosines = nearest_among(index, np.asarray(ids[:count], dtype=np.int64), NEAREST)
-    return {
-        "cell": np.where(places < 0, NOWHERE, places).astype(np.uint32),
-        "cosine": np.rint(np.clip(cosines, 0, 1) * SCALE).astype(np.uint16),
-    }
+    near = nearest_among(index, np.asarray(ids[:count], dtype=np.int64), NEAREST)
+    shape = (count, index.manifest.cells_per_image, NEAREST)
+    cells = np.where(near.places < 0, NOWHERE, near.places).astype(np.uint32)
+    cosines = np.rint(np.clip(near.cosines, 0, 1) * SCALE).astype(np.uint16)
+    return {"cell": cells.reshape(shape), "cosine": cosines.reshape(shape)}

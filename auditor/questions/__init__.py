@@ -73,6 +73,7 @@ QUESTIONS = (
     Question("match", "Correspondence", LOOK, of_classes=False),
     Question("map", "Map", LOOK, of_classes=False),
     Question("artifacts", "Artifacts", LOOK, of_classes=False),
+    Question("leaks", "Leaks", LOOK, of_classes=False),
     Question("concept", "Concepts", LOOK, of_classes=False),
     Question("similar", "Similar cells", LOOK, of_classes=False),
     Question("find", "Regions found", LOOK, of_classes=False),

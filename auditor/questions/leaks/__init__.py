@@ -1,0 +1,1 @@
+"""Do train and test share places, cameras, slides?"""
