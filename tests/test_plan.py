@@ -16,6 +16,7 @@ from photos import write_photo
 
 from auditor.cli.app import app
 from auditor.errors import AuditError, DatasetError
+from auditor.search import proposals
 
 MODEL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
 
@@ -62,6 +63,21 @@ def test_it_is_told_in_lines(folder: Path, audit: Callable[..., str]) -> None:
     assert said.startswith("What photos-test_resnet would take\nimages  30, head own, 1 variant\n")
     for word in ("cells   270, 3 x 3 of 96", "disk", "memory", "time", "search  exact", "20 images"):
         assert word in said
+
+
+def test_a_large_index_is_told_with_its_lists(
+    folder: Path, ask: Callable[..., Any], audit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = ask("plan", "photos", *MODEL)
+    monkeypatch.setattr(proposals, "LARGE", 200)
+    planned = ask("plan", "photos", *MODEL)
+    ask("index", "photos", *MODEL, "--name", "made")
+    (lists,) = (folder / "indexes" / "made").glob("derived/*/lists.*")
+    centres = 2 * 96 * 96 * 4  # axes and centres, whatever the number of cells
+    assert planned["lists_bytes"] == pytest.approx(lists.stat().st_size, abs=centres)
+    assert (exact["lists_bytes"], planned["lists_bytes"]) == (0, 270 * (6 + 8))
+    assert planned["bytes_per_image"] - exact["bytes_per_image"] == pytest.approx(9 * 14, abs=1)
+    assert "search  by lists of " in audit("plan", "photos", *MODEL)
 
 
 def test_a_disk_that_is_too_small_is_told_with_what_fits(

@@ -127,7 +127,7 @@ ASKED: list[tuple[Only, Callable[[FakeImage, int], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(("only", "is_asked_for"), ASKED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("only", "is_asked_for"), ASKED, ids=[str(only) for only, _ in ASKED])
 def test_only_what_is_asked_for_is_found(
     index: Index, images: list[FakeImage], only: Only, is_asked_for: Callable[[FakeImage, int], bool]
 ) -> None:

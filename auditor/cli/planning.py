@@ -42,13 +42,16 @@ def view_estimate(estimate: Estimate) -> View:
     rows, cols = estimate.grid
     variants = plural(len(estimate.variants), "variant")
     memory = "" if estimate.machine_bytes is None else f" of {size(estimate.machine_bytes)}"
+    search = f"exact: a query reads {size(2 * estimate.cells * estimate.dim)}"
+    if estimate.lists_bytes:
+        search = f"by lists of {size(estimate.lists_bytes)}; audit list says which share they find"
     lines = (
         f"images  {estimate.images:,}, head {estimate.head}, {variants}",
         f"cells   {estimate.cells:,}, {rows} x {cols} of {estimate.dim} numbers for each image",
         f"disk    {size(estimate.bytes)} of {size(estimate.free_bytes)} free",
         f"memory  about {size(estimate.memory_bytes)} at most{memory}",
         f"time    about {_duration(estimate.seconds)}, {1 / estimate.seconds_per_image:.1f} images a second",
-        f"search  exact: a query reads {size(2 * estimate.cells * estimate.dim)}",
+        f"search  {search}",
         f"Measured on {plural(estimate.probed, 'image')} on this machine as busy as it is now; "
         "what is listed and cannot be read takes less.",
     )

@@ -22,6 +22,7 @@ from auditor.indexing.request import Request
 from auditor.models.heads import Head, LinearHead
 from auditor.records import ClassName, Dataset, Estimate, Sample
 from auditor.records.watch import Silence, Watch
+from auditor.search.make_lists import bytes_of_lists
 from auditor.store.derived import EMPTY, derived_bytes
 from auditor.store.places import SHARDS
 from auditor.store.shards import ARRAYS, TABLES
@@ -69,6 +70,7 @@ def estimate(request: Request, dataset: Dataset, path: Path, watch: Watch) -> Es
     watch.advance(len(probe.samples))
     images, per_shard = len(dataset.samples), build.shard_images
     scores = min(per_shard, images) * len(plan.variants) * math.prod(backbone.grid) * len(plan.classes) * 4
+    lists = bytes_of_lists(images * math.prod(backbone.grid), backbone.dim)
     return Estimate(
         index=path.name,
         images=images,
@@ -77,7 +79,8 @@ def estimate(request: Request, dataset: Dataset, path: Path, watch: Watch) -> Es
         size=backbone.preprocess.crop,
         head=plan.head,
         variants=plan.variants,
-        bytes_per_image=_bytes_per_image(probed),
+        bytes_per_image=_bytes_per_image(probed) + lists / images,
+        lists_bytes=lists,
         fixed_bytes=probed.heads + (1 + math.ceil(images / per_shard)) * probed.rest + EMPTY,
         free_bytes=free_bytes(path),
         memory_bytes=probed.memory + 2 * SHARD_BYTES + round(COPIES * scores),

@@ -169,7 +169,8 @@ class Estimate:
     """`audit plan`: what an index would take, measured on `probed` of its images.
 
     Of the disk `bytes_per_image` and `fixed_bytes` whatever their number, of which `free_bytes` are there; at
-    most about `memory_bytes`, of which the machine has `machine_bytes`, None where it does not say.
+    most about `memory_bytes`, of which the machine has `machine_bytes`, None where it does not say. A large
+    index is searched by lists of `lists_bytes`, which those on the disk include.
     `images` and `cells` are all that are listed: those that cannot be read have none.
     """
 
@@ -181,6 +182,7 @@ class Estimate:
     head: str
     variants: tuple[str, ...]
     bytes_per_image: float
+    lists_bytes: int
     fixed_bytes: int
     free_bytes: int
     memory_bytes: int

@@ -41,35 +41,21 @@ def nearest_among(
 
     Cells without content are similar to nothing, and so are those that are `left_out` (n, H * W).
     """
-    width, watch = index.manifest.cells_per_image, watch or Silence()
+    width = index.manifest.cells_per_image
     cells = (images[:, None] * width + np.arange(width)).ravel()
-    vectors, is_out = index.vectors(cells), index.is_empty(cells)
-    if left_out is not None:
-        is_out |= left_out.ravel()
-    kept = min(k, len(images) - 1)
-    places = np.full((len(cells), k), -1, np.int64)
-    cosines = np.zeros((len(cells), k), np.float32)
-    watch.start("comparing images", len(images))
-    for image in range(len(images)) if kept > 0 else ():
-        own = slice(image * width, (image + 1) * width)
-        similarity = vectors[own] @ vectors.T
-        similarity[:, is_out] = -np.inf
-        similarity[:, own] = -np.inf
-        similarity[is_out[own]] = -np.inf
-        by_image = similarity.reshape(width, len(images), width)
-        nearest = by_image.argmax(axis=2)
-        best = np.take_along_axis(by_image, nearest[..., None], axis=2)[..., 0]
-        order = np.argsort(-best, axis=1, kind="stable")[:, :kept]
-        cosine = np.take_along_axis(best, order, axis=1)
-        cell = order * width + np.take_along_axis(nearest, order, axis=1)
-        places[own, :kept] = np.where(np.isfinite(cosine), cell, -1)
-        cosines[own, :kept] = np.where(np.isfinite(cosine), np.minimum(cosine, 1), 0)
-        watch.advance(1)
-    return Nearest(places, cosines)
+    found, cosines = nearest_in_others(index, cells, images, k, watch or Silence(), left_out)
+    places = np.searchsorted(images, found // width, sorter=(order := np.argsort(images)))
+    places = order[np.minimum(places, len(images) - 1)] * width + found % width
+    return Nearest(np.where(found < 0, -1, places), cosines)
 
 
 def nearest_in_others(
-    index: Index, cells: NDArray[np.int64], images: NDArray[np.int64], k: int, watch: Watch
+    index: Index,
+    cells: NDArray[np.int64],
+    images: NDArray[np.int64],
+    k: int,
+    watch: Watch,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Of each of these other images the most similar cell; the k best for every cell: ids and cosines (n, k).
 

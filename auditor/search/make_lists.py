@@ -38,6 +38,15 @@ GROWTH = 2.0  # times the cells that lists were made for: beyond, they are made 
 Vectors = NDArray[np.float32]
 
 
+def bytes_of_lists(cells: int, dim: int) -> int:
+    """What the lists of so many cells take on the disk, but for the centres; 0 where there are none."""
+    return round(cells * (_axes(dim) / AXES_PER_CODE / 2 + 8)) if cells > proposals.LARGE else 0
+
+
+def _axes(dim: int) -> int:
+    return max(1, dim // (2 * AXES_PER_CODE)) * AXES_PER_CODE
+
+
 def prepare_search(path: Path, watch: Watch) -> None:
     """Make the lists of an index that is large and has none; killed meanwhile, it is searched exactly."""
     current = read_current(path)
@@ -74,7 +83,7 @@ def _train(
     dim, cells = index.manifest.dim, int(allowed.sum())
     sample = _draw(allowed, max(SAMPLE // (4 * dim), 1000), rng)
     lists = max(1, min(round(cells**0.5), len(sample) // PER_LIST))
-    axes = max(1, dim // (2 * AXES_PER_CODE)) * AXES_PER_CODE
+    axes = _axes(dim)
     watch.start("reading cells to make search lists for", len(sample))
     vectors = np.empty((len(sample), dim), np.float32)
     for start in range(0, len(sample), 1000):

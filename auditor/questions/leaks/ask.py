@@ -20,7 +20,7 @@ from auditor.report.text import interval, share
 from auditor.search.alike import compare_whole, corresponding, of_one_shift, same_pictures
 from auditor.search.among import Nearest, most_images, nearest_among
 from auditor.search.content import annotated_images, foreground_cells
-from auditor.store import Index
+from auditor.store import Index, once
 
 WORK = 2e12  # multiplications: a minute or so on two cores
 NEIGHBOURS = 50  # nearest images of a cell, among which one of another split is sought
@@ -64,6 +64,7 @@ class Images:
         return self.grid[0] * self.grid[1]
 
 
+@once
 def leaks(index: Index, *, seed: int = 0, watch: Watch | None = None) -> Leaks:
     """What images of one split share with those of another; DatasetError where fewer than two are named.
 
