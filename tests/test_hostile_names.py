@@ -25,6 +25,7 @@ from auditor.cli.app import app
 from auditor.errors import AuditError, CellError
 from auditor.store import Index
 from auditor.terminal.progress import Bar
+from indexes import make_index, random_images
 
 NAMES = {
     "escape": "\x1b]0;owned\x07.png",
@@ -140,6 +141,8 @@ QUESTIONS = (
         ("causes",),
         ("ledger",),
         ("artifacts",),
+        ("labels",),
+        ("shortcuts",),
     ),
     *(("map",), ("fills", "--fill", "black", "--images", "1"), ("threshold", "--calibration", "others")),
     *(("probe", "--epochs", "2"), ("concept", "set.json")),
@@ -157,8 +160,8 @@ OF_IMAGES = (
 )
 
 
-ELSEWHERE = {"index", "report", "view", "merge"}  # have a test of their own here
-NAMELESS = {"models", "synth", "train", "rename", "remove"}  # say no name of an image or a class
+ELSEWHERE = {"index", "report", "view", "merge", "leaks"}  # have a test of their own here
+NAMELESS = {"models", "plan", "synth", "train", "rename", "remove", "copy"}  # say no image's or class's name
 
 
 def test_no_command_is_left_out() -> None:
@@ -171,6 +174,20 @@ def test_what_commands_print_is_not_obeyed(
     words: tuple[str, ...], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _run(words, capsys)
+
+
+def test_what_splits_share_is_not_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of such names, in splits of such names, every two alike in all cells."""
+    monkeypatch.chdir(tmp_path)
+    images = random_images(3, len(NAMES))
+    for number, (image, name) in enumerate(zip(images, NAMES.values(), strict=True)):
+        image.path, image.status, image.split = name, "ok", CLASSES[number % 2]
+        image.features, image.norms = (images[number // 2 * 2].features, images[number // 2 * 2].norms)
+    make_index(Path("indexes/i"), images)
+    said = _run(("leaks",), capsys)
+    assert {NAMES["escape"], NAMES["newline"], CLASSES[0], CLASSES[1]} <= said
 
 
 @pytest.mark.parametrize("words", OF_IMAGES, ids=lambda words: words[0])

@@ -21,7 +21,7 @@ from auditor.report.write import as_json, write_table
 from indexes import make_index, random_images
 
 PACKAGE = Path(__file__).parents[1] / "auditor"
-MAY_PRINT = {"lines.py", "console.py", "progress.py", "show.py", "endings.py"}
+MAY_PRINT = {"lines.py", "console.py", "progress.py", "patience.py", "show.py", "endings.py"}
 """Of auditor/terminal: what they print they have made visible."""
 
 TITLE = "\x1b]0;owned\x07"

@@ -95,7 +95,7 @@ def _few_colours(image: Image.Image) -> Image.Image:
 def figure(image: Image.Image, caption: str, alt: str) -> Figure:
     """A drawing for the page: WebP, a tenth of the PNG's bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=86, use_sharp_yuv=True)  # coloured letters blur without it
+    image.save(buffer, "WEBP", quality=80, use_sharp_yuv=True)  # coloured letters blur without it
     return Figure(buffer.getvalue(), caption, alt)
 
 

@@ -60,19 +60,22 @@ def nearest_in_others(
     """Of each of these other images the most similar cell; the k best for every cell: ids and cosines (n, k).
 
     Exact, in one pass over the features. Equals by image; id -1 where there are fewer, and for cells without
-    content.
+    content. `left_out` (n, H * W) says which cells of the images are similar to nothing as well.
     """
     width = index.manifest.cells_per_image
     vectors, own = index.vectors(cells), cells // width
+    is_out = np.zeros((index.images, width), np.bool_)
+    if left_out is not None:
+        is_out[images] = left_out
     found = np.full((len(cells), k), -1, np.int64)
     cosines = np.full((len(cells), k), -np.inf, np.float32)
     watch.start("images", len(images))
     for block in np.split(images, range(BLOCK, len(images), BLOCK)):
         ids = (block[:, None] * width + np.arange(width)).ravel()
-        others, is_empty = index.vectors(ids), index.is_empty(ids)
+        others, is_none = index.vectors(ids), index.is_empty(ids) | is_out.ravel()[ids]
         for part in np.split(np.arange(len(cells)), range(QUERIES, len(cells), QUERIES)):
             similarity = vectors[part] @ others.T
-            similarity[:, is_empty] = -np.inf
+            similarity[:, is_none] = -np.inf
             by_image = similarity.reshape(len(part), len(block), width)
             by_image[own[part][:, None] == block] = -np.inf
             place = by_image.argmax(axis=2)
@@ -83,5 +86,5 @@ def nearest_in_others(
             cosines[part] = np.take_along_axis(every, order, axis=1)
             found[part] = np.take_along_axis(every_id, order, axis=1)
         watch.advance(len(block))
-    has_none = ~np.isfinite(cosines) | index.is_empty(cells)[:, None]
-    return np.where(has_none, -1, found), np.where(has_none, 0, cosines)
+    has_none = ~np.isfinite(cosines) | (index.is_empty(cells) | is_out.ravel()[cells])[:, None]
+    return np.where(has_none, -1, found), np.where(has_none, 0, np.minimum(cosines, 1))

@@ -12,7 +12,7 @@ from auditor.report.text import counts, plural, times
 from auditor.report.views import Picture
 from auditor.store import Index
 
-DRAWN = 8  # marks
+DRAWN = 5  # marks
 SHOWN = 6  # exemplars of each
 
 
