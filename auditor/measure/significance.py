@@ -70,7 +70,11 @@ def over_represented(
     """
     from scipy.stats import false_discovery_control, hypergeom
 
-    p_values = np.clip(hypergeom.sf(hits - 1, everything, totals, drawn), 0.0, 1.0)
+    tables = np.stack(np.broadcast_arrays(hits, totals, drawn, everything), axis=-1).astype(np.int64)
+    p_values, some = np.ones(tables.shape[:-1]), tables[..., 0] > 0  # no hits at all are no fewer than any
+    found, which = np.unique(tables[some], axis=0, return_inverse=True)  # most groups repeat a few tables
+    own, of_value, of_group, all_ = found.T
+    p_values[some] = np.clip(hypergeom.sf(own - 1, all_, of_value, of_group), 0.0, 1.0)[which.ravel()]
     return p_values, false_discovery_control(p_values.ravel()).reshape(p_values.shape)
 
 
