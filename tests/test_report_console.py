@@ -289,7 +289,7 @@ def test_flags_are_shown_without_a_value(words, capsys, monkeypatch):
     run_audit(*words, "--help")
     lines = capsys.readouterr().out.splitlines()
     assert not any("bool" in line for line in lines)
-    assert any(re.search(r"--help +-h +Show this", line) for line in lines)
+    assert any(re.search(r"--help +-h +Show this", line) for line in lines), lines
 
 
 def test_a_long_table_shows_its_ends_and_says_where_the_rest_is():
