@@ -253,7 +253,7 @@ class Build:
 
         A shard that comes later or was lost is scored like those, from features as they are stored.
         """
-        return self.plan.head == "probe" and not self.writer.manifest.options.get("head_file")
+        return self.writer.manifest.has_own_probe
 
     def _score(self, rows: ShardRows, batch: Batch, inputs: Tensor, grid: Grid, head: Head) -> None:
         """Class scores of the originals and, where something is annotated, of the occluded variants."""

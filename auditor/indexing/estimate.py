@@ -29,9 +29,7 @@ from auditor.store.shards import ARRAYS, TABLES
 from auditor.store.writer import IndexWriter
 
 PROBED = 20
-COPIES = (
-    1.5  # of a shard's dense scores: what the allocator kept beside each small array that was cut of them
-)
+COPIES = 1.5  # of a shard's dense scores, which the allocator kept beside each small array cut of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.records.watch import Silence, Watch
+from auditor.search.content import has_content
+from auditor.search.nearest import scan
 from auditor.store import Index
 
-BLOCK, QUERIES = 64, 2048  # images and cells compared at a time
+QUERIES = 2048  # cells compared at a time
 WORK = 2e11  # multiplications that a page may wait for: some seconds on two cores
 
 
@@ -44,9 +46,9 @@ def nearest_among(
     width = index.manifest.cells_per_image
     cells = (images[:, None] * width + np.arange(width)).ravel()
     found, cosines = nearest_in_others(index, cells, images, k, watch or Silence(), left_out)
-    places = np.searchsorted(images, found // width, sorter=(order := np.argsort(images)))
-    places = order[np.minimum(places, len(images) - 1)] * width + found % width
-    return Nearest(np.where(found < 0, -1, places), cosines)
+    place = np.zeros(index.images, np.int64)
+    place[images] = np.arange(len(images))
+    return Nearest(np.where(found < 0, -1, place[found // width] * width + found % width), cosines)
 
 
 def nearest_in_others(
@@ -64,18 +66,16 @@ def nearest_in_others(
     """
     width = index.manifest.cells_per_image
     vectors, own = index.vectors(cells), cells // width
-    is_out = np.zeros((index.images, width), np.bool_)
+    is_out = ~has_content(index, np.arange(index.images))
     if left_out is not None:
-        is_out[images] = left_out
+        is_out[images] |= left_out
     found = np.full((len(cells), k), -1, np.int64)
     cosines = np.full((len(cells), k), -np.inf, np.float32)
-    watch.start("images", len(images))
-    for block in np.split(images, range(BLOCK, len(images), BLOCK)):
-        ids = (block[:, None] * width + np.arange(width)).ravel()
-        others, is_none = index.vectors(ids), index.is_empty(ids) | is_out.ravel()[ids]
+    for chosen, others in scan(index, images, watch, wide=QUERIES):
+        block = images[chosen]
         for part in np.split(np.arange(len(cells)), range(QUERIES, len(cells), QUERIES)):
             similarity = vectors[part] @ others.T
-            similarity[:, is_none] = -np.inf
+            similarity[:, is_out[block].ravel()] = -np.inf
             by_image = similarity.reshape(len(part), len(block), width)
             by_image[own[part][:, None] == block] = -np.inf
             place = by_image.argmax(axis=2)
@@ -85,6 +85,5 @@ def nearest_in_others(
             order = np.argsort(-every, axis=1, kind="stable")[:, :k]
             cosines[part] = np.take_along_axis(every, order, axis=1)
             found[part] = np.take_along_axis(every_id, order, axis=1)
-        watch.advance(len(block))
-    has_none = ~np.isfinite(cosines) | (index.is_empty(cells) | is_out.ravel()[cells])[:, None]
+    has_none = ~np.isfinite(cosines) | is_out.ravel()[cells, None]
     return np.where(has_none, -1, found), np.where(has_none, 0, np.minimum(cosines, 1))

@@ -52,8 +52,8 @@ def measure_norms(index: Index) -> Norms | None:
         return None
     middle, upper = np.percentile(lengths, [50, 75])
     limit = float(middle * max((upper / middle) ** FAR, TIMES))
-    order = np.argsort(-lengths, kind="stable")
-    return Norms(lengths, limit, cells[order[: np.count_nonzero(lengths > limit)]])
+    high = np.flatnonzero(lengths > limit)
+    return Norms(lengths, limit, cells[high[np.argsort(-lengths[high], kind="stable")]])
 
 
 def leave_out_long(index: Index, allowed: NDArray[np.bool_], length: float) -> int:

@@ -129,6 +129,11 @@ class Manifest:
         return readout
 
     @property
+    def has_own_probe(self) -> bool:
+        """Whether the head is a probe of these images, each scored by one that did not see it."""
+        return self.head.name == "probe" and not self.options.get("head_file")
+
+    @property
     def part(self) -> Part | None:
         """Which part of an index this is; None for a whole one."""
         text = self.options.get("part")

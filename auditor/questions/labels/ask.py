@@ -61,19 +61,18 @@ def labels(index: Index, *, watch: Watch | None = None) -> Labels:
             f"no image of {index.name} is labelled with a class of its head: no label is missing or wrong"
         )
     regions = find_regions(index, shown, said, watch or Silence())
-    missing, wrong = _missing(shown, regions, said), _wrong(shown, regions, said)
+    missing, wrong = _list(shown, regions, said)
     rng = np.random.default_rng(0)
     by_chance = []
     for _ in range(RUNS):
-        other = said.exchanged(rng)
-        lists = _missing(shown, regions, other), _wrong(shown, regions, other)
+        lists = _list(shown, regions, said.exchanged(rng))
         by_chance.append([int(each.is_certain.sum()) for each in lists])
     return Labels(
         index=index.name,
         images=int(said.is_labelled.sum()),
         regions=len(regions.label),
         level=SIGNIFICANT,
-        out_of_fold=index.manifest.head.name == "probe" and not index.manifest.options.get("head_file"),
+        out_of_fold=index.manifest.has_own_probe,
         missing=tuple(_missing_rows(index, shown, regions, missing)),
         wrong=tuple(_wrong_rows(index, shown, regions, wrong)),
         missing_by_chance=tuple(each for each, _ in by_chance),
@@ -84,9 +83,19 @@ def labels(index: Index, *, watch: Watch | None = None) -> Labels:
 # ------------------------------------------------------------------------------------- the two lists
 
 
-def _missing(shown: Shown, regions: Regions, said: Annotations) -> Listed:
+Agreement = tuple[Numbers, Numbers, Shares]
+"""`Regions.agreement`: neighbours that agree with each region, all of them, p."""
+
+
+def _list(shown: Shown, regions: Regions, said: Annotations) -> tuple[Listed, Listed]:
+    """What is missing and what is wrong, if this is what is said."""
+    agreement = regions.agreement(said)
+    return _missing(shown, regions, said, agreement), _wrong(shown, regions, said, agreement)
+
+
+def _missing(shown: Shown, regions: Regions, said: Annotations, agreement: Agreement) -> Listed:
     """The best region of every class that an image is not labelled with."""
-    hits, totals, p_values = regions.agreement(said)
+    hits, totals, p_values = agreement
     place, label = regions.place, regions.label
     whole = shown.images.of(label, place)
     rest = whole * (hits + 1) / (totals + 2)
@@ -115,7 +124,7 @@ def _bar(owners: Numbers, scores: Shares) -> float:
     return float(np.quantile(_largest(scores, owner, int(owner.max()) + 1), LOWEST))
 
 
-def _wrong(shown: Shown, regions: Regions, said: Annotations) -> Listed:
+def _wrong(shown: Shown, regions: Regions, said: Annotations, agreement: Agreement) -> Listed:
     """Every label whose object holds a region of a class that is not assigned and leads."""
     cell, given = np.divmod(said.marks, said.classes)
     is_label = said.has_label(cell // said.cells, given)
@@ -131,7 +140,7 @@ def _wrong(shown: Shown, regions: Regions, said: Annotations) -> Listed:
     region = _surest_region(shown, regions, suggested[pair], cell, pair, len(pairs))
     kept = np.flatnonzero((score > 0) & (region >= 0) & np.isin(region, regions.asked))
     kept = kept[np.lexsort((kept, -score[kept]))]
-    hits, totals, p_values = regions.agreement(said)
+    hits, totals, p_values = agreement
     hits, totals, p_values = hits[region[kept]], totals[region[kept]], p_values[region[kept]]
     is_suspect = _suspect(shown, said, places[kept], label[kept], suggested[kept])
     q_values = _correct(p_values)
