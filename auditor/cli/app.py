@@ -99,6 +99,10 @@ class _Group(TyperGroup):
         return _plain(super().get_params(ctx))
 
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+"""Said of every command too: click keeps the names under which help was first asked for, by whomever."""
+
+
 @cache
 def _command(name: str) -> Any:
     """The command of this name; None where there is none."""
@@ -126,7 +130,7 @@ def _made(name: str, module: Any, panel: str) -> Any:
     """The function of this name as a command, with an underscore where Python has the name."""
     function = getattr(module, name, None) or getattr(module, f"{name}_")
     alone = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-    alone.command(name=name, cls=_Command, rich_help_panel=panel)(function)
+    alone.command(name=name, cls=_Command, rich_help_panel=panel, context_settings=_HELP)(function)
     return typer.main.get_command(alone)
 
 
@@ -137,7 +141,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
     epilog="Start with:  audit index ./photos --backbone dinov2   then:  audit metrics",
 )
 
