@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AUDIT := ../$(BIN)/audit
 
-.PHONY: demo test check bench web docs lock clean
+.PHONY: demo test check coverage bench web docs lock clean
 
 demo: $(READY)
 	mkdir -p .demo
@@ -28,6 +28,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+coverage: $(READY)  # lines and branches that the tests run, also in the processes that they start
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'audit needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"

@@ -214,17 +214,18 @@ def opening() -> None:
 
 
 def steady() -> None:
-    """A shard of photographs in three variants, and of one, against reading and running them alone."""
-    root = photos(64, (500, 375))
+    """A shard of photographs in one variant, and in three, against reading and running them alone."""
+    root = photos(256, (500, 375))
     every = read_dataset(root)
     half = tuple(replace(s, regions=(Region(0, box=(100, 80, 400, 300)),)) for s in every.samples[:16])
-    for name, samples, rounds in (
-        ("resnet18", every.samples, 5),
-        ("resnet18", half, 5),
-        ("resnet50", every.samples[:32], 3),
+    for name, samples, precision, least in (
+        ("resnet18", every.samples, "float32", 0.95),
+        ("resnet18", half, "float32", 0.95),
+        ("resnet18", every.samples, "bfloat16", 0.9),
+        ("resnet50", every.samples[:64], "float32", 0.95),
     ):
         dataset = replace(every, samples=samples, classes=(ClassName("thing"),))
-        request = Request(root, name, weights="random:0", device="cpu")
+        request = Request(root, name, weights="random:0", device="cpu", precision=precision)
         backbone = load_request(request)
         plan = make_plan(dataset, backbone, request)
         path = FOLDER / "indexes" / "steady"
@@ -232,12 +233,13 @@ def steady() -> None:
         with IndexWriter.create(path, make_manifest(dataset, backbone, plan, request)) as writer:
             build = Build(writer, dataset, backbone, plan, request, Silence())
             head, task = OwnHead(backbone), Task("000000000", 0, samples)
+            autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
 
             def index(build: Build = build, task: Task = task, head: OwnHead = head) -> None:
                 build.add_shard(task, build.load(task.samples), head)
 
-            def run_alone(build: Build = build, samples: Any = samples) -> None:
-                with torch.no_grad():
+            def run_alone(build: Build = build, samples: Any = samples, autocast: Any = autocast) -> None:
+                with torch.no_grad(), autocast:
                     for first in range(0, len(samples), 32):
                         read = [
                             load_input(root / sample.path, build.backbone.preprocess)[0]
@@ -247,8 +249,8 @@ def steady() -> None:
                         for _ in build.plan.variants:
                             build.backbone.anatomy.tower.module(inputs)
 
-            what = f"indexing {name}, {len(plan.variants)} variants / reading and running it"
-            compare(what, index, run_alone, 1 / 0.95, rounds)
+            what = f"{name}, {precision}, {len(plan.variants)} variants / reading and running it"
+            compare(f"indexing {what}", index, run_alone, 1 / least, 7)
 
 
 def probes() -> None:
