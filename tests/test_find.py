@@ -16,6 +16,8 @@ from auditor.grids import parse_box, share_cells
 from auditor.questions.find.ask import find
 from auditor.questions.find.record import Find
 from auditor.questions.similar.ask import similar, similar_to_vector
+from auditor.report.views import view_of
+from auditor.search.only import Only
 from auditor.store import Index
 from indexes import DIM, make_index, random_images
 
@@ -97,6 +99,26 @@ def test_a_box_in_one_cell_is_similar(scenes: Index, row: int, col: int) -> None
         found = find(scenes, "images/000000.png", box, k=30).found
         assert [(each.cells[0], each.score, each.label) for each in found] == wanted
         assert {len(each.cells) for each in found} == {1}
+
+
+def test_what_nobody_annotated_is_no_background(tmp_path: Path) -> None:
+    """A box in one cell finds on the background what `similar --place background` does."""
+    made = random_images(4, 60)
+    for image in made:
+        image.status = "ok"
+    assert sum(image.foreground is None for image in made) > 5
+    asked = next(image for image in made if image.foreground is not None and not image.foreground[0])
+    known = {image.path for image in made if image.foreground is not None}
+    with Index.open(make_index(tmp_path / "index", made)) as index:
+        answer = find(index, asked.path, (16, 16, 40, 40), k=60, background=True)
+        hits = similar(index, asked.path, 0, 0, k=60, only=Only(place="background")).hits
+        (table,) = view_of(answer).tables
+    assert answer.unannotated == len(made) - len(known)
+    assert "no cell of theirs is known to be background" in " ".join(table.notes)
+    assert {found.path for found in answer.found} == {
+        image.path for image in made if image.foreground and not all(image.foreground) and image is not asked
+    }
+    assert [found.cells for found in answer.found] == [(f"{hit.path}:{hit.row},{hit.col}",) for hit in hits]
 
 
 def test_the_command_says_and_draws_it(demo: Path, audit: Callable[..., str]) -> None:
