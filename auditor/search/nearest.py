@@ -15,7 +15,7 @@ from auditor.search.content import has_content, usable_images
 from auditor.search.proposals import All, Proposer, proposer
 from auditor.store import Index
 
-BLOCK = 2**25  # numbers that a scan holds at a time
+BLOCK = 2**23  # numbers that a scan holds at a time
 
 HITS = """
 SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
@@ -64,7 +64,10 @@ def find_cells(
     Every cell that the proposer leaves in doubt is compared from the stored features, and more of them are
     ranked until k are within the limit.
     """
-    total, wanted = int(allowed.sum()), 8 * k if per_image else k  # of an image many cells are alike
+    total, wanted = (
+        int(np.count_nonzero(allowed)),
+        8 * k if per_image else k,
+    )  # of an image many cells are alike
     while True:
         wanted = min(wanted, total)
         proposed = by.propose(vector, wanted, allowed)
@@ -103,7 +106,11 @@ def nearest_images(
 
 
 def scan(
-    index: Index, images: NDArray[np.int64], watch: Watch | None = None, wide: int = 0
+    index: Index,
+    images: NDArray[np.int64],
+    watch: Watch | None = None,
+    wide: int = 0,
+    stage: str = "comparing images",
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """The unit vectors (m * H * W, C) of all cells of images (n,), some images at a time, and their places.
 
@@ -111,7 +118,7 @@ def scan(
     """
     width, watch = index.manifest.cells_per_image, watch or Silence()
     block = max(1, BLOCK // (width * max(wide, index.manifest.dim)))
-    watch.start("comparing images", len(images))
+    watch.start(stage, len(images))
     for start in range(0, len(images), block):
         chosen = images[start : start + block]
         yield (

@@ -52,7 +52,7 @@ class All:
 
         if k <= 0:
             return np.empty(0, dtype=np.int64)
-        total, wanted = int(allowed.sum()), k + MARGIN
+        total, wanted = int(np.count_nonzero(allowed)), k + MARGIN
         # the types that FAISS ships are those of its C++ constructors
         parameters = faiss.SearchParameters(sel=_selector(allowed))  # type: ignore[call-arg]
         while True:
@@ -77,7 +77,7 @@ class Lists:
         """The best by their codes: `reranked`, and more where more than the usual are to be ranked."""
         import faiss
 
-        wanted = min(self.reranked * max(1, -(-k // RANKED)), int(allowed.sum()))
+        wanted = min(self.reranked * max(1, -(-k // RANKED)), int(np.count_nonzero(allowed)))
         if wanted <= 0:
             return np.empty(0, dtype=np.int64)
         inner = faiss.SearchParametersIVF(sel=_selector(allowed), nprobe=self.probed)  # type: ignore[call-arg]
@@ -90,7 +90,7 @@ class Lists:
 def proposer(index: Index, allowed: NDArray[np.bool_]) -> Proposer:
     """All cells where no more than `LARGE` may be found or the index has no lists, else its lists."""
     search = index.generation.search
-    if search is None or int(allowed.sum()) <= LARGE or index.lists is None:
+    if search is None or np.count_nonzero(allowed) <= LARGE or index.lists is None:
         return All(index.faiss)
     return Lists(index.lists, search.probed, search.reranked)
 
