@@ -83,9 +83,7 @@ def _make(index: Index, allowed: Flags, to: Path, watch: Watch) -> SearchLists:
     if begun and asked is None:
         return replace(begun.search, cells=cells)
     assert asked is not None
-    watch.start("measuring how many lists to search", 1)
-    chosen = choose_search(index, open_lists(to, index.manifest.dim, ""), allowed, asked)
-    watch.advance(1)
+    chosen = choose_search(index, open_lists(to, index.manifest.dim, ""), allowed, asked, watch)
     trained = begun.search.trained if begun else cells
     return SearchLists(cells=cells, trained=trained, measured=cells, **chosen)
 
@@ -107,7 +105,7 @@ def _train(index: Index, allowed: Flags, watch: Watch) -> Any:
     import faiss
 
     dim, axes = index.manifest.dim, _axes(index.manifest.dim)
-    wanted = PER_LIST * round(np.count_nonzero(allowed) ** 0.5)
+    wanted = PER_LIST * max(1, round(np.count_nonzero(allowed) ** 0.5 / 2))  # to sort into more takes longer
     sample = draw(allowed, min(max(SAMPLE // (4 * axes), 1000), wanted), np.random.default_rng(0))
     lists = max(1, len(sample) // PER_LIST)
     watch.start("reading cells to make search lists for", len(sample))

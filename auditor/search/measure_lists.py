@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.search.nearest import find_cells
+from auditor.records.watch import Watch
 from auditor.search.proposals import Lists
 from auditor.store import Index
 
@@ -17,7 +17,9 @@ TARGET = 0.98
 SURE = 2.0  # standard errors by which the cells that choose must be above it: others find less
 HITS = 20  # nearest cells of which recall is the share that is found
 ASKED = 200  # cells that choose how many lists are looked into; as many others measure what that finds
-RERANKED = (200, 1000, 5000)
+RERANKED = (200, 1000, 5000, 20_000)
+NUMBERS = 40  # of lists that are tried, from one to all
+TOGETHER = 20  # cells that ask in one search, whose candidates are held
 
 Flags = NDArray[np.bool_]
 Shares = NDArray[np.float64]
@@ -51,32 +53,43 @@ class Asked:
         self.cosines[:] = -np.partition(every, HITS - 1, axis=1)[:, :HITS]
 
 
-def choose_search(index: Index, lists: Any, allowed: Flags, asked: Asked) -> dict[str, Any]:
+def choose_search(index: Index, lists: Any, allowed: Flags, asked: Asked, watch: Watch) -> dict[str, Any]:
     """The fewest lists, and the fewest cells to re-rank, that find `TARGET` of the nearest cells.
 
     Half of the cells that ask choose, with a margin; the other half measure. Where these find less than the
-    target after all, more lists are looked into until they do not.
+    target after all, more lists are looked into until they do not. Where codes are too short for it, so that
+    all lists together miss it, what all lists find is the target.
     """
     import faiss
 
     most = int(faiss.extract_index_ivf(lists).nlist)
+    numbers = np.unique(np.geomspace(1, most, NUMBERS).round().astype(np.int64)).tolist()
+    tries = range(len(RERANKED) + len(numbers).bit_length() + 1)
+    left = iter(tries)
+    watch.start("measuring how many lists to search", len(tries))
 
     def found(probed: int, reranked: int, half: slice) -> Shares:
+        watch.advance(int(next(left, None) is not None))
         return _shares(index, Lists(lists, probed, reranked), allowed, asked, half)
 
     def at_least(probed: int, reranked: int) -> float:
         shares = found(probed, reranked, slice(0, None, 2))
         return float(shares.mean() - SURE * shares.std() / len(shares) ** 0.5)
 
-    reranked = next((n for n in RERANKED if at_least(most, n) >= TARGET), RERANKED[-1])
-    probed = 1 + bisect_left(range(1, most), TARGET, key=lambda probed: at_least(probed, reranked))
-    while (shares := found(probed, reranked, slice(1, None, 2))).mean() < TARGET and probed < most:
-        probed = min(most, probed + max(1, probed // 4))
+    for reranked in RERANKED:
+        if (goal := min(TARGET, at_least(most, reranked))) == TARGET:
+            break
+    place = bisect_left(numbers[:-1], goal, key=lambda probed: at_least(probed, reranked))
+    for probed in numbers[place:]:
+        shares = found(probed, reranked, slice(1, None, 2))
+        if (recall := float(shares.mean())) >= goal:
+            break
+    watch.advance(len(list(left)))
     return {
         "lists": most,
         "probed": probed,
         "reranked": reranked,
-        "recall": float(shares.mean()),
+        "recall": recall,
         "asked": len(shares),
     }
 
@@ -94,16 +107,25 @@ def _some(size: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _shares(index: Index, by: Lists, allowed: Flags, asked: Asked, half: slice) -> Shares:
-    """Of each cell that asks the share of the nearest cells, one of each other image, that are found."""
-    shares, others = [], allowed.copy()
-    for cell, vector, cosines in zip(
-        asked.cells[half], asked.vectors[half], asked.cosines[half], strict=True
-    ):
-        image = int(cell) // allowed.shape[1]
-        others[image] = False
-        _, found = find_cells(index, by, vector, HITS, others, 1)
-        others[image] = allowed[image]
-        there = cosines[np.isfinite(cosines)]
-        hits = np.count_nonzero(found >= there.min(initial=1) - 1e-6)
-        shares.append(min(hits / max(len(there), 1), 1))  # two may tie for the last place
+    """Of each cell that asks the share of the nearest cells, one of each other image, that are found.
+
+    Some ask at once, and leave the cells of their own images out afterwards: to make each of them a selection
+    of its own takes longer than to search it. A search goes on where it finds too few images, so it finds no
+    less than this says.
+    """
+    shares, width = [], allowed.shape[1]
+    cells, vectors, nearest = asked.cells[half], asked.vectors[half], asked.cosines[half]
+    for start in range(0, len(cells), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        proposed = by.best(vectors[part], by.reranked + width, allowed)
+        for cell, vector, cosines, ids in zip(
+            cells[part], vectors[part], nearest[part], proposed, strict=True
+        ):
+            others = ids[(ids >= 0) & (ids // width != cell // width)][: by.reranked]
+            found = index.vectors(others) @ vector
+            order = np.argsort(-found)
+            _, firsts = np.unique(others[order] // width, return_index=True)  # the best of each image
+            there = cosines[np.isfinite(cosines)]
+            hits = np.count_nonzero(found[order][firsts] >= there.min(initial=1) - 1e-6)
+            shares.append(min(hits / max(len(there), 1), 1))  # two may tie for the last place
     return np.array(shares)

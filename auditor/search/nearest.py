@@ -12,8 +12,9 @@ from auditor.grids import split_cell_id
 from auditor.records import Hit
 from auditor.records.watch import Silence, Watch
 from auditor.search.content import has_content, usable_images
-from auditor.search.proposals import All, Proposer, proposer
+from auditor.search.proposals import SLACK, All, Proposer, proposer
 from auditor.store import Index
+from auditor.store.index import unit
 
 BLOCK = 2**23  # numbers that a scan holds at a time
 
@@ -93,16 +94,39 @@ def nearest_images(
     An image's score is the weighted mean of each vector's largest cosine with an allowed cell of it. Scores
     (k,) and those cells (k, q). One vector finds what `nearest_cells` finds with one cell of each image.
     """
-    images, width = np.flatnonzero(allowed.any(axis=1)), allowed.shape[1]
+    images, width = _nearly_best(index, vectors, weights, k, allowed, watch), allowed.shape[1]
     best = np.empty((len(images), len(vectors)), np.float32)
     cells = np.empty((len(images), len(vectors)), np.int64)
-    for part, stored in scan(index, images, watch, wide=len(vectors)):
+    for part, stored in scan(index, images, wide=len(vectors)):
         cosines = (stored @ vectors.T).reshape(-1, width, len(vectors))
         cosines[~allowed[images[part]]] = -np.inf
         best[part], cells[part] = cosines.max(axis=1), cosines.argmax(axis=1)
     scores = np.minimum(best, 1) @ (weights / np.sum(weights))
     order = np.lexsort((images, -scores))[:k]
     return scores[order], images[order, None] * width + cells[order]
+
+
+def _nearly_best(
+    index: Index,
+    vectors: NDArray[np.float32],
+    weights: NDArray[np.floating],
+    k: int,
+    allowed: NDArray[np.bool_],
+    watch: Watch | None,
+) -> NDArray[np.int64]:
+    """The images that may be among the k best: by the features as they are stored, of almost unit length."""
+    images, width, watch = np.flatnonzero(allowed.any(axis=1)), allowed.shape[1], watch or Silence()
+    if len(images) <= k:
+        return images
+    best = np.empty((len(images), len(vectors)), np.float32)
+    watch.start("comparing images", len(images))
+    for part in _blocks(len(images), width * max(len(vectors), index.manifest.dim)):
+        cosines = index.stored(images[part]) @ vectors.T
+        cosines[~allowed[images[part]]] = -np.inf
+        best[part] = cosines.max(axis=1)
+        watch.advance(len(best[part]))
+    scores = best @ (weights / np.sum(weights))
+    return np.asarray(images[scores >= np.partition(scores, -k)[-k] - 2 * SLACK])
 
 
 def scan(
@@ -117,15 +141,16 @@ def scan(
     `wide` is how many numbers the caller makes of each cell, where they are more than its features.
     """
     width, watch = index.manifest.cells_per_image, watch or Silence()
-    block = max(1, BLOCK // (width * max(wide, index.manifest.dim)))
     watch.start(stage, len(images))
-    for start in range(0, len(images), block):
-        chosen = images[start : start + block]
-        yield (
-            slice(start, start + len(chosen)),
-            index.vectors((chosen[:, None] * width + np.arange(width)).ravel()),
-        )
-        watch.advance(len(chosen))
+    for part in _blocks(len(images), width * max(wide, index.manifest.dim)):
+        yield part, unit(index.stored(images[part])).reshape(-1, index.manifest.dim)
+        watch.advance(len(images[part]))
+
+
+def _blocks(count: int, numbers: int) -> Iterator[slice]:
+    """Parts of so many images, each of which takes so many numbers."""
+    size = max(1, BLOCK // numbers)
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _rank(
