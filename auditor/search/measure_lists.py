@@ -18,6 +18,7 @@ SURE = 2.0  # standard errors by which the cells that choose must be above it: o
 HITS = 20  # nearest cells of which recall is the share that is found
 ASKED = 200  # cells that choose how many lists are looked into; as many others measure what that finds
 RERANKED = (200, 1000, 5000, 20_000)
+SPARED = 0.005  # of recall that all lists are not worth, where they miss the target
 NUMBERS = 40  # of lists that are tried, from one to all
 TOGETHER = 20  # cells that ask in one search, whose candidates are held
 
@@ -58,7 +59,7 @@ def choose_search(index: Index, lists: Any, allowed: Flags, asked: Asked, watch:
 
     Half of the cells that ask choose, with a margin; the other half measure. Where these find less than the
     target after all, more lists are looked into until they do not. Where codes are too short for it, so that
-    all lists together miss it, what all lists find is the target.
+    all lists together miss it, what all lists find, but for half a point, is the target.
     """
     import faiss
 
@@ -77,8 +78,9 @@ def choose_search(index: Index, lists: Any, allowed: Flags, asked: Asked, watch:
         return float(shares.mean() - SURE * shares.std() / len(shares) ** 0.5)
 
     for reranked in RERANKED:
-        if (goal := min(TARGET, at_least(most, reranked))) == TARGET:
+        if (least := at_least(most, reranked)) >= TARGET:
             break
+    goal = TARGET if least >= TARGET else least - SPARED
     place = bisect_left(numbers[:-1], goal, key=lambda probed: at_least(probed, reranked))
     for probed in numbers[place:]:
         shares = found(probed, reranked, slice(1, None, 2))
