@@ -107,6 +107,8 @@ def _shard(
             "id": np.arange(placed.first, placed.first + count),
             "path": placed.paths,
             "hash": [f"{placed.first + i:032x}" for i in range(count)],
+            "width": np.full(count, 224),
+            "height": np.full(count, 224),
             "label": labels,
             "labels": labels[:, None],
             "true_name": [f"class {label}" for label in labels],

@@ -192,6 +192,20 @@ def test_rows_of_parquet_are_what_pyarrow_wrote(photos: list[Path], monkeypatch:
         read_content(path / "000009")
 
 
+def test_the_name_of_a_parquet_file_is_no_pattern(photos: list[Path]) -> None:
+    """DuckDB would read `x1.parquet` for `x[1].parquet`, and both for `x*.parquet`."""
+    rows = rows_of(photos)
+    names = {"x1": rows[:2], "x[1]": rows[2:5], "x*": rows[5:9], "x?": rows[4:5]}
+    for name, chosen in names.items():
+        write_parquet(Path(f"table/{name}.parquet"), chosen)
+    samples = read_dataset(Path("table")).samples
+    for name, chosen in names.items():
+        own = [each.path for each in samples if each.path.startswith(f"{name}.parquet/")]
+        assert [read_content(Path("table", path)).data for path in own] == [
+            row["image"]["bytes"] for row in chosen
+        ]
+
+
 @pytest.mark.parametrize("form", ["list", "names", "numbers"])
 def test_labels_of_parquet_in_other_forms(form: str, photos: list[Path]) -> None:
     """A list of ClassLabels, texts, and numbers without names."""

@@ -11,13 +11,15 @@ from conftest import run_audit
 from photos import SMALL, write_photo
 from PIL import Image
 
-from auditor.errors import CellError, DatasetError
+from auditor.errors import CellError, DatasetError, IndexMismatch
 from auditor.grids import parse_box, share_cells
 from auditor.questions.find.ask import find
 from auditor.questions.find.record import Find
 from auditor.questions.similar.ask import similar, similar_to_vector
-from auditor.store import Index
-from indexes import DIM, make_index, random_images
+from auditor.report.views import view_of
+from auditor.search.only import Only
+from auditor.store import Index, IndexWriter, Placed, write_shard
+from indexes import DIM, arrays, cell_columns, image_columns, make_index, manifest, random_images
 
 ROOMS, EACH = 8, 6  # images that show a room
 
@@ -78,6 +80,10 @@ def test_every_score_is_that_of_plain_loops(scenes: Index, background: bool) -> 
     wanted = plain_find(scenes, answer, background=background)
     assert [found.score for found in answer.found] == pytest.approx([score for _, score in wanted], abs=1e-5)
     assert {found.path for found in answer.found[:20]} == {path for path, _ in wanted[:20]}
+    few = find(scenes, "images/000000.png", (140, 10, 220, 100), k=7, background=background).found
+    assert [(found.path, found.cells) for found in few] == [
+        (each.path, each.cells) for each in answer.found[:7]
+    ]
     places = share_cells(answer.seen, scenes.grid, 112)
     objects = scenes.query("SELECT cell FROM cells WHERE image = 0 AND variant = 0 AND foreground")["cell"]
     if background:
@@ -99,12 +105,47 @@ def test_a_box_in_one_cell_is_similar(scenes: Index, row: int, col: int) -> None
         assert {len(each.cells) for each in found} == {1}
 
 
+def test_what_nobody_annotated_is_no_background(tmp_path: Path) -> None:
+    """A box in one cell finds on the background what `similar --place background` does."""
+    made = random_images(4, 60)
+    for image in made:
+        image.status = "ok"
+    assert sum(image.foreground is None for image in made) > 5
+    asked = next(image for image in made if image.foreground is not None and not image.foreground[0])
+    known = {image.path for image in made if image.foreground is not None}
+    with Index.open(make_index(tmp_path / "index", made)) as index:
+        answer = find(index, asked.path, (16, 16, 40, 40), k=60, background=True)
+        hits = similar(index, asked.path, 0, 0, k=60, only=Only(place="background")).hits
+        (table,) = view_of(answer).tables
+    assert answer.unannotated == len(made) - len(known)
+    assert "no cell of theirs is known to be background" in " ".join(table.notes)
+    assert {found.path for found in answer.found} == {
+        image.path for image in made if image.foreground and not all(image.foreground) and image is not asked
+    }
+    assert [found.cells for found in answer.found] == [(f"{hit.path}:{hit.row},{hit.col}",) for hit in hits]
+
+
 def test_the_command_says_and_draws_it(demo: Path, audit: Callable[..., str]) -> None:
     box = ("find", "--box", "images/000000.png:192,0,32,32", "-k", "3", "--out", str(demo / "find.png"))
     printed = audit(*box, "--background")
     assert "The box covers 1 cell; other images, background only." in printed
     with Image.open(demo / "find.png") as drawn:
         assert drawn.width > 1000
+
+
+def test_an_index_without_sizes_says_so(tmp_path: Path) -> None:
+    made = random_images(4, 3)
+    made[0].status = "ok"
+    with IndexWriter.create(tmp_path / "index", manifest()) as writer:
+        writer.place([Placed("00000", 0, tuple(image.path for image in made))])
+        columns = image_columns(made, 0)
+        del columns["width"], columns["height"]
+        content = {"images": columns, "cells": cell_columns(made, 0), **arrays(made)}
+        write_shard(writer.path, writer.manifest, "00000", **content)
+        writer.finish()
+    wanted = "was made before audit kept the sizes of images"
+    with Index.open(tmp_path / "index") as index, pytest.raises(IndexMismatch, match=wanted):
+        find(index, made[0].path, (16, 16, 40, 40))
 
 
 def test_boxes_that_cannot_be_asked_are_refused(scenes: Index) -> None:

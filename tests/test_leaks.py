@@ -17,7 +17,7 @@ from auditor.errors import DatasetError
 from auditor.questions.leaks.ask import LEVEL, findings, leaks
 from auditor.search.alike import corresponding
 from auditor.search.among import nearest_among
-from auditor.search.content import foreground_cells
+from auditor.search.content import cells_on
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, random_images
 
@@ -93,7 +93,7 @@ def test_corresponding_cells_are_those_of_plain_loops(planted: tuple[list[FakeIm
     _, index = planted
     images = np.arange(30)
     splits = np.array([number % 3 for number in images])
-    objects = foreground_cells(index)[images]
+    objects = cells_on(index, "foreground")[images]
     nearest = nearest_among(index, images, 29, objects)
     vectors = index.vectors(np.arange(30 * CELLS)).astype(float)
 
@@ -152,7 +152,7 @@ def test_copies_of_files_and_of_pictures(
     assert answer["unannotated"] == 45
     assert answer["splits"] == ["test", "train"]
     printed = audit("leaks")
-    assert "all their cells count as background" in printed
+    assert "all their cells were compared" in printed
     with Index.open(copies / "indexes" / "copies") as index:
         sentences = [each.sentence for each in findings(index)]
     assert "6 of 45 images (6–26 %) share a file with another split, like " in sentences[0]

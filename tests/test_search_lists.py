@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from crash import dies_at
@@ -17,15 +19,15 @@ from auditor.errors import IndexDamaged
 from auditor.questions.similar.ask import similar
 from auditor.records.watch import Silence
 from auditor.report.views import view_of
-from auditor.search import make_lists, proposals
+from auditor.search import measure_lists, nearest, proposals
 from auditor.search.make_lists import prepare_search
 from auditor.search.nearest import find_cells, nearest_cells, searchable
 from auditor.search.proposals import Lists, proposer
-from auditor.store import Index, IndexWriter
+from auditor.store import Index, IndexWriter, code_runs
 from auditor.store.check import check
 from auditor.store.generations import LISTS
 from auditor.store.listing import list_indexes
-from auditor.store.lists_file import load_lists, open_lists
+from auditor.store.lists_file import open_lists, read_lists
 from auditor.store.removal import remove_index
 from indexes import DIM, Diary, FakeImage, make_index, random_images, shard
 
@@ -50,8 +52,8 @@ def clustered(seed: int, count: int) -> list[FakeImage]:
 def is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred cells are many; few of them choose and measure."""
     monkeypatch.setattr(proposals, "LARGE", 200)
-    monkeypatch.setattr(make_lists, "ASKED", 20)
-    monkeypatch.setattr(make_lists, "RERANKED", (60, 200))
+    monkeypatch.setattr(measure_lists, "ASKED", 20)
+    monkeypatch.setattr(measure_lists, "RERANKED", (60, 200))
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +232,57 @@ def test_images_are_added_to_the_lists_and_removed_ones_never_found(path: Path) 
         assert (found // 9 >= 120).any()
 
 
+def test_a_few_images_are_added_alone(path: Path) -> None:
+    """No other is read, and what is known of the lists holds until the index has grown by a tenth."""
+    prepare_search(path, Silence())
+    with IndexWriter.resume(path) as writer:
+        shard(writer, "00099", clustered(2, 9), 120)
+        writer.finish()
+    watch = Diary()
+    prepare_search(path, watch)
+    assert watch.stages == {"sorting cells into search lists, images": [9, 9]}
+    with Index.open(path) as index:
+        search = index.generation.search
+        assert search is not None
+        assert (search.cells, search.measured) == (127 * 9, 119 * 9)
+        assert lists_of(index.lists) == lists_of(added_by_faiss(index))
+
+
+def lists_of(faiss_index: Any) -> dict[int, tuple[bytes, list[int]]]:
+    """Of each list that is not empty the blocks of codes and the ids."""
+    ivf = faiss.downcast_index(faiss.extract_index_ivf(faiss_index))
+    read = {}
+    for number in range(ivf.nlist):
+        if size := ivf.invlists.list_size(number):
+            blocks = -(-size // 32) * ivf.M2 * 16  # of 32 cells, four bits of each of M2 parts
+            codes = faiss.rev_swig_ptr(ivf.invlists.get_codes(number), blocks).tobytes()
+            read[number] = (codes, faiss.rev_swig_ptr(ivf.invlists.get_ids(number), size).tolist())
+    return read
+
+
+def added_by_faiss(index: Index) -> Any:
+    """The same lists, filled by FAISS itself, in memory."""
+    file = index.file(LISTS)
+    assert file is not None
+    lists = read_lists(file, DIM, "").lists
+    lists.reset()
+    cells = np.arange(index.images * 9)
+    vectors = index.vectors(cells)
+    lists.add_with_ids(vectors[vectors.any(axis=1)], cells[vectors.any(axis=1)])
+    return lists
+
+
+@pytest.mark.parametrize("run", [1, 1000, 1 << 20])
+def test_the_lists_are_what_faiss_makes_of_the_cells(
+    path: Path, run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_runs, "RUN", run)
+    monkeypatch.setattr(nearest, "BLOCK", 2000)
+    prepare_search(path, Silence())
+    with Index.open(path) as index:
+        assert lists_of(index.lists) == lists_of(added_by_faiss(index))
+
+
 def test_lists_are_made_anew_where_the_index_has_outgrown_them(path: Path) -> None:
     prepare_search(path, Silence())
     with IndexWriter.resume(path) as writer:
@@ -286,7 +339,7 @@ def test_damage_is_found_said_and_repaired(path: Path) -> None:
         assert similar(index, "1/0000.jpg", 1, 1).recall is not None
 
 
-@pytest.mark.parametrize("read", [open_lists, load_lists])
+@pytest.mark.parametrize("read", [open_lists, read_lists])
 def test_a_file_that_is_none_is_named(path: Path, tmp_path: Path, read: Callable[..., object]) -> None:
     prepare_search(path, Silence())
     content = (path / "derived/000001" / LISTS).read_bytes()

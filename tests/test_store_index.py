@@ -26,6 +26,7 @@ from auditor.errors import (
 from auditor.measure.counts import CLASSES, IMAGES, PAIRS, STORED_REAL
 from auditor.measure.evidence import RANKS
 from auditor.records import Certificate
+from auditor.search.cluster_facts import images_of_clusters
 from auditor.store import (
     HeadFacts,
     Index,
@@ -46,6 +47,7 @@ from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
 from auditor.store.manifest import write_manifest
 from auditor.store.map_file import save_map, stored_map
+from auditor.store.placement import planned_images
 from auditor.store.sealed import checksum, write_sealed
 from auditor.store.shards import save_array
 from indexes import (
@@ -471,3 +473,37 @@ def test_an_open_index_is_asked_once_for_each_set_of_options(tmp_path: Path) -> 
         assert ask(index, seed=1) is ask(index, seed=1) is not ask(index)
         assert ask(same) == ask(index)
         assert asked == [0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run*", "[p-s]un1", "id=7", "status=broken"])
+def test_no_name_of_a_folder_is_a_pattern_or_a_column(
+    name: str, tmp_path: Path, images: list[FakeImage]
+) -> None:
+    """Beside an index whose name fits it: DuckDB would read that one, or find ids in the name."""
+
+    def made(folder: str, content: list[FakeImage]) -> Path:
+        path = make_index(tmp_path / folder / "index", content)
+        with Index.open(path) as index:
+            count = len(content)
+            save_map(
+                index, {"image": np.arange(count), "cell": np.zeros(count, np.int64), "cluster": [1] * count}
+            )
+        return path
+
+    made("run1", random_images(6, 9))
+    path, plain = made(name, images), made("plain", images)
+    assert planned_images(path) == len(images)
+    assert check(path, repair=True).is_sound
+    with Index.open(path) as index, Index.open(plain) as wanted:
+        for sql in ("SELECT * FROM images", "SELECT image, variant, cell, entropy FROM cells"):
+            rows, others = index.query(f"{sql} ORDER BY ALL"), wanted.query(f"{sql} ORDER BY ALL")
+            assert repr(rows) == repr(others)
+        file = stored_map(index)
+        assert file is not None
+        assert images_of_clusters(index, file)[1].tolist() == list(range(len(images)))
+
+
+def test_no_index_is_begun_where_duckdb_opens_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"what\? has a \? in its name, .*; choose another"):
+        make_index(tmp_path / "what?" / "index", random_images(6, 2))
+    assert not any(tmp_path.iterdir())

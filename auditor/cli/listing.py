@@ -141,8 +141,9 @@ def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
         if each.search:
             yield (
                 f"{each.name}: search finds {each.search.recall:.1%} of the 20 nearest cells of other images "
-                f"(measured on {plural(each.search.asked, 'cell')}), looking into {each.search.probed:,} of "
-                f"{plural(each.search.lists, 'list')} and at {each.search.reranked:,} stored features"
+                f"(measured on {each.search.asked:,} of {each.search.measured:,} cells), looking into "
+                f"{each.search.probed:,} of {plural(each.search.lists, 'list')} and at "
+                f"{each.search.reranked:,} stored features"
             )
         if each.evidence:
             yield f"{each.name}: {each.evidence}"

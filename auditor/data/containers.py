@@ -5,7 +5,6 @@ Such an image has a path like any other: `train-000.tar/000012.jpg`, `train.parq
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 import threading
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.data.files import SPLITS
 from auditor.errors import DatasetError, ImageError, first_line
+from auditor.files import parquet_name
 from auditor.remote import RemotePath
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def quoted(name: str) -> str:
 
 def image_column(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     """The first column whose values are images: a struct that has bytes; duckdb.Error for no Parquet file."""
-    rows = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [os.fspath(path)]).fetchall()
+    rows = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [parquet_name(path)]).fetchall()
     return next((name for name, kind, *_ in rows if re.match(r"STRUCT\(.*\bbytes BLOB\b", kind)), None)
 
 
@@ -233,7 +233,7 @@ class Rows:
             groups = connection.execute(
                 "SELECT DISTINCT row_group_id, row_group_num_rows, row_group_bytes FROM parquet_metadata(?) "
                 "ORDER BY row_group_id",
-                [os.fspath(path)],
+                [parquet_name(path)],
             ).fetchall()
         self._ends: list[int] = []
         self.count = 0
@@ -266,7 +266,7 @@ class Rows:
         )
         try:
             with connect(self.path) as connection:
-                return dict(connection.execute(sql, [os.fspath(self.path), first, end]).fetchall())
+                return dict(connection.execute(sql, [parquet_name(self.path), first, end]).fetchall())
         except duckdb.Error as error:
             raise OSError(f"{self.path} is damaged in rows {first} to {end}: {why_not(error)}") from error
 

@@ -40,7 +40,8 @@ class SearchLists:
 
     Of the cells found there by their codes, `reranked` are compared by their stored features. `recall` is the
     share of the 20 nearest cells, one of each other image, that this finds: measured on `asked` cells of the
-    index that had no part in choosing `probed`. `trained` is how many cells the lists were made for.
+    index that had no part in choosing `probed`, when it had `measured` cells; `trained` is how many it had
+    when the lists were made.
     """
 
     cells: int
@@ -50,6 +51,7 @@ class SearchLists:
     recall: float
     asked: int
     trained: int
+    measured: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,17 @@ Networks that end in a rectifier have such cells: 22 of 12,740 on real photos wi
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import CellError
 from auditor.store import Index
+
+Place = Literal["foreground", "background"]
+
+AT_PLACE = "SELECT image, cell FROM cells WHERE variant = 0 AND foreground = $foreground"
 
 
 def has_content(index: Index, images: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -22,12 +28,15 @@ def usable_images(index: Index) -> NDArray[np.int64]:
     return np.asarray(index.query("SELECT id FROM images WHERE usable ORDER BY id")["id"], dtype=np.int64)
 
 
-def foreground_cells(index: Index) -> NDArray[np.bool_]:
-    """Which cells (images, H * W) hold something annotated; none of images that nobody annotated do."""
-    rows = index.query("SELECT image, cell FROM cells WHERE variant = 0 AND foreground")
-    foreground = np.zeros((index.images, index.manifest.cells_per_image), dtype=np.bool_)
-    foreground[rows["image"], rows["cell"]] = True
-    return foreground
+def cells_on(index: Index, place: Place) -> NDArray[np.bool_]:
+    """Which cells (images, H * W) hold something annotated, or are known to hold nothing annotated.
+
+    The cells of an image that nobody annotated are neither: what lies in them is unknown.
+    """
+    rows = index.query(AT_PLACE, {"foreground": place == "foreground"})
+    is_there = np.zeros((index.images, index.manifest.cells_per_image), dtype=np.bool_)
+    is_there[rows["image"], rows["cell"]] = True
+    return is_there
 
 
 def annotated_images(index: Index) -> NDArray[np.int64]:

@@ -12,10 +12,11 @@ from auditor.grids import split_cell_id
 from auditor.records import Hit
 from auditor.records.watch import Silence, Watch
 from auditor.search.content import has_content, usable_images
-from auditor.search.proposals import All, Proposer, proposer
+from auditor.search.proposals import SLACK, All, Proposer, proposer
 from auditor.store import Index
+from auditor.store.index import unit
 
-BLOCK = 2**25  # numbers that a scan holds at a time
+BLOCK = 2**23  # numbers that a scan holds at a time
 
 HITS = """
 SELECT wanted.cell, path, coalesce(named.name, true_name) AS label, cells.foreground,
@@ -64,7 +65,10 @@ def find_cells(
     Every cell that the proposer leaves in doubt is compared from the stored features, and more of them are
     ranked until k are within the limit.
     """
-    total, wanted = int(allowed.sum()), 8 * k if per_image else k  # of an image many cells are alike
+    total, wanted = (
+        int(np.count_nonzero(allowed)),
+        8 * k if per_image else k,
+    )  # of an image many cells are alike
     while True:
         wanted = min(wanted, total)
         proposed = by.propose(vector, wanted, allowed)
@@ -90,10 +94,10 @@ def nearest_images(
     An image's score is the weighted mean of each vector's largest cosine with an allowed cell of it. Scores
     (k,) and those cells (k, q). One vector finds what `nearest_cells` finds with one cell of each image.
     """
-    images, width = np.flatnonzero(allowed.any(axis=1)), allowed.shape[1]
+    images, width = _nearly_best(index, vectors, weights, k, allowed, watch), allowed.shape[1]
     best = np.empty((len(images), len(vectors)), np.float32)
     cells = np.empty((len(images), len(vectors)), np.int64)
-    for part, stored in scan(index, images, watch, wide=len(vectors)):
+    for part, stored in scan(index, images, wide=len(vectors)):
         cosines = (stored @ vectors.T).reshape(-1, width, len(vectors))
         cosines[~allowed[images[part]]] = -np.inf
         best[part], cells[part] = cosines.max(axis=1), cosines.argmax(axis=1)
@@ -102,23 +106,51 @@ def nearest_images(
     return scores[order], images[order, None] * width + cells[order]
 
 
+def _nearly_best(
+    index: Index,
+    vectors: NDArray[np.float32],
+    weights: NDArray[np.floating],
+    k: int,
+    allowed: NDArray[np.bool_],
+    watch: Watch | None,
+) -> NDArray[np.int64]:
+    """The images that may be among the k best: by the features as they are stored, of almost unit length."""
+    images, width, watch = np.flatnonzero(allowed.any(axis=1)), allowed.shape[1], watch or Silence()
+    if len(images) <= k:
+        return images
+    best = np.empty((len(images), len(vectors)), np.float32)
+    watch.start("comparing images", len(images))
+    for part in _blocks(len(images), width * max(len(vectors), index.manifest.dim)):
+        cosines = index.stored(images[part]) @ vectors.T
+        cosines[~allowed[images[part]]] = -np.inf
+        best[part] = cosines.max(axis=1)
+        watch.advance(len(best[part]))
+    scores = best @ (weights / np.sum(weights))
+    return np.asarray(images[scores >= np.partition(scores, -k)[-k] - 2 * SLACK])
+
+
 def scan(
-    index: Index, images: NDArray[np.int64], watch: Watch | None = None, wide: int = 0
+    index: Index,
+    images: NDArray[np.int64],
+    watch: Watch | None = None,
+    wide: int = 0,
+    stage: str = "comparing images",
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """The unit vectors (m * H * W, C) of all cells of images (n,), some images at a time, and their places.
 
     `wide` is how many numbers the caller makes of each cell, where they are more than its features.
     """
     width, watch = index.manifest.cells_per_image, watch or Silence()
-    block = max(1, BLOCK // (width * max(wide, index.manifest.dim)))
-    watch.start("comparing images", len(images))
-    for start in range(0, len(images), block):
-        chosen = images[start : start + block]
-        yield (
-            slice(start, start + len(chosen)),
-            index.vectors((chosen[:, None] * width + np.arange(width)).ravel()),
-        )
-        watch.advance(len(chosen))
+    watch.start(stage, len(images))
+    for part in _blocks(len(images), width * max(wide, index.manifest.dim)):
+        yield part, unit(index.stored(images[part])).reshape(-1, index.manifest.dim)
+        watch.advance(len(images[part]))
+
+
+def _blocks(count: int, numbers: int) -> Iterator[slice]:
+    """Parts of so many images, each of which takes so many numbers."""
+    size = max(1, BLOCK // numbers)
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _rank(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
 from auditor.measure.images import find_class
+from auditor.search.content import Place, cells_on
 from auditor.store import Index
-
-Place = Literal["foreground", "background"]
 
 LABELLED = "SELECT id FROM images WHERE label = $label OR list_contains(labels, $label)"
 IN_SPLIT = "SELECT id FROM images WHERE split = $split"
 SPLITS = "SELECT DISTINCT split FROM images WHERE split IS NOT NULL ORDER BY split"
-AT_PLACE = "SELECT image * $width + cell AS cell FROM cells WHERE variant = 0 AND foreground = $foreground"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +59,7 @@ class Only:
                 raise DatasetError(f"{index.name} has no split {self.split!r}; it has: {known}")
             yield _images(index, IN_SPLIT, split=self.split)
         if self.place is not None:
-            is_foreground = self.place == "foreground"
-            rows = index.query(AT_PLACE, {"width": allowed.shape[1], "foreground": is_foreground})
-            mask = np.zeros(allowed.size, dtype=np.bool_)
-            mask[rows["cell"]] = True
-            yield mask.reshape(allowed.shape)
+            yield cells_on(index, self.place)
 
 
 ANY = Only()

@@ -52,7 +52,7 @@ class All:
 
         if k <= 0:
             return np.empty(0, dtype=np.int64)
-        total, wanted = int(allowed.sum()), k + MARGIN
+        total, wanted = int(np.count_nonzero(allowed)), k + MARGIN
         # the types that FAISS ships are those of its C++ constructors
         parameters = faiss.SearchParameters(sel=_selector(allowed))  # type: ignore[call-arg]
         while True:
@@ -75,22 +75,26 @@ class Lists:
 
     def propose(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The best by their codes: `reranked`, and more where more than the usual are to be ranked."""
-        import faiss
-
-        wanted = min(self.reranked * max(1, -(-k // RANKED)), int(allowed.sum()))
+        wanted = min(self.reranked * max(1, -(-k // RANKED)), int(np.count_nonzero(allowed)))
         if wanted <= 0:
             return np.empty(0, dtype=np.int64)
+        with _one_thread():
+            (cells,) = self.best(vector[None], wanted, allowed)
+        return np.asarray(cells[cells >= 0])
+
+    def best(self, vectors: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """For unit vectors (q, C) the ids (q, count) of the best cells by their codes; -1 behind the last."""
+        import faiss
+
         inner = faiss.SearchParametersIVF(sel=_selector(allowed), nprobe=self.probed)  # type: ignore[call-arg]
         parameters = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]
-        with _one_thread():
-            _, cells = self.faiss.search(vector[None], wanted, params=parameters)
-        return np.asarray(cells[0][cells[0] >= 0], dtype=np.int64)
+        return np.asarray(self.faiss.search(vectors, count, params=parameters)[1], dtype=np.int64)
 
 
 def proposer(index: Index, allowed: NDArray[np.bool_]) -> Proposer:
     """All cells where no more than `LARGE` may be found or the index has no lists, else its lists."""
     search = index.generation.search
-    if search is None or int(allowed.sum()) <= LARGE or index.lists is None:
+    if search is None or np.count_nonzero(allowed) <= LARGE or index.lists is None:
         return All(index.faiss)
     return Lists(index.lists, search.probed, search.reranked)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from auditor.errors import CellError
+import numpy as np
+
+from auditor.errors import CellError, IndexMismatch
 from auditor.grids import Box
 from auditor.store import Index
 
@@ -26,5 +28,9 @@ def project(index: Index, name: str, box: Box, size: tuple[int, int]) -> tuple[i
 
 def size_of(index: Index, image: int) -> tuple[int, int]:
     """Width and height of an indexed image, upright."""
-    size = index.query("SELECT width, height FROM images WHERE id = ?", [image])
-    return int(size["width"][0]), int(size["height"][0])
+    (size,) = zip(
+        *index.query("SELECT width, height FROM images WHERE id = ?", [image]).values(), strict=True
+    )
+    if np.ma.masked in size:
+        raise IndexMismatch(f"{index.name} was made before audit kept the sizes of images; index them again")
+    return int(size[0]), int(size[1])

@@ -167,15 +167,15 @@ class Rows:
 
     def _require(self, rows: NDArray[np.integer] | int) -> None:
         asked = np.atleast_1d(rows)
-        for row in np.unique(asked[~self._seen[asked]]):
+        new = np.unique(asked[~self._seen[asked]])
+        for row in new:
             self._verify(int(row))
+        if len(new) and self._seen.all():
+            self._verified.note(self._parts, self._facts)
 
     def all(self) -> NDArray[Any]:
         """The whole array, every row of it verified."""
-        for row in np.flatnonzero(~self._seen):
-            self._verify(int(row))
-        if not self._verified.is_known(self._parts, self._facts):
-            self._verified.note(self._parts, self._facts)
+        self._require(np.arange(len(self._array)))
         return self._array
 
     def _verify(self, row: int) -> None:

@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.files import temporary_name
+from auditor.files import parquet_name, temporary_name
 from auditor.records import VARIANTS
 
 IMAGES = {
@@ -122,6 +122,12 @@ def quoted(text: str | Path) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def parquet_table(*paths: Path, union_by_name: bool = False) -> str:
+    """SQL for the rows of these very files; a folder that is called x=1 is no column x of theirs."""
+    names = ", ".join(quoted(parquet_name(path)) for path in paths)
+    return f"read_parquet([{names}], hive_partitioning = false, union_by_name = {union_by_name})"
+
+
 def write_parquet(path: Path, columns: Columns, schema: Mapping[str, str]) -> None:
     """Write the columns with the schema's types; those that are left out become null."""
     unknown = sorted(columns.keys() - schema.keys())
@@ -148,8 +154,7 @@ def read_parquet(path: Path, what: str = "*", where: str = "true") -> dict[str, 
     """All columns: masked arrays where there are nulls, object arrays of arrays for lists."""
     with _reader(os.getpid()).cursor() as connection:
         OPEN.add(connection)
-        select = f"SELECT {what} FROM read_parquet(?) WHERE {where}"
-        return connection.execute(select, [str(path)]).fetchnumpy()
+        return connection.execute(f"SELECT {what} FROM {parquet_table(path)} WHERE {where}").fetchnumpy()
 
 
 @cache

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged, first_line
 from auditor.store.blocks import Verified
-from auditor.store.columns import CELLS, IMAGES, connect, quoted
+from auditor.store.columns import CELLS, IMAGES, connect, parquet_table, quoted
 from auditor.store.generations import DATABASE, VECTORS
 from auditor.store.manifest import Manifest, check_command
 from auditor.store.places import SHARDS, inside
@@ -104,8 +104,7 @@ def _source(
     if not shards:
         columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in schema.items())
         return f"(SELECT {columns} WHERE false)"
-    paths = ", ".join(quoted(inside(index, SHARDS, shard.name, file)) for shard in shards)
-    table = f"read_parquet([{paths}], union_by_name = true)"
+    table = parquet_table(*(inside(index, SHARDS, shard.name, file) for shard in shards), union_by_name=True)
     held = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
     columns = ", ".join(
         f'"{name}"' if name in held else f'NULL::{kind} AS "{name}"' for name, kind in schema.items()

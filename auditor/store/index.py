@@ -174,6 +174,16 @@ class Index:
         """Unit vectors (n, C) of cell ids."""
         return unit(self._gather("features.npy", cells, (self.manifest.dim,)))
 
+    def stored(self, images: NDArray[np.integer]) -> NDArray[np.float32]:
+        """The cells (n, H * W, C) of images as they are stored: to 2 ** -11 of their length unit vectors."""
+        shards = np.searchsorted(self._firsts, images, side="right") - 1
+        values = np.empty((len(images), self.manifest.cells_per_image, self.manifest.dim), np.float32)
+        for shard in np.unique(shards):
+            chosen = shards == shard
+            rows = self._array(int(shard), "features.npy").take(images[chosen] - self._firsts[shard])
+            values[chosen] = rows.reshape(len(rows), *values.shape[1:])
+        return values
+
     def lengths(self) -> NDArray[np.float32]:
         """The norms (images, H * W) of all cells, zeros for images without features."""
         arrays = [self._array(number, "norms.npy").all() for number in range(len(self._firsts))]

@@ -15,25 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged, first_line
+from auditor.store.code_runs import NUMBER, CodeRuns
 
-NUMBER = np.dtype("<i8")
 
+def write_lists(path: Path, lists: Any, added: CodeRuns, before: StoredLists | None = None) -> None:
+    """Write lists of the cells that were added, behind those that such lists held before.
 
-def write_lists(path: Path, lists: Any) -> None:
-    """Write an inverted file of fast-scan codes, whose lists are empty afterwards."""
+    `lists` is the FAISS index, an inverted file of fast-scan codes without any in it. No more than a list is
+    held in memory.
+    """
     import faiss
 
-    held = _held(lists)
-    sizes = np.array([held.list_size(number) for number in range(held.nlist)], NUMBER)
-    layout = _Layout.of(held, sizes)
+    held, sizes = _held(lists), added.sizes()
     with path.open("wb") as file:
-        for number in np.flatnonzero(sizes).tolist():
-            room = int(layout.rooms[number])
-            ids = np.full(room, -1, NUMBER)
-            ids[: sizes[number]] = faiss.rev_swig_ptr(held.get_ids(number), int(sizes[number]))
-            file.write(faiss.rev_swig_ptr(held.get_codes(number), room * layout.code).data)
+        for number in np.flatnonzero(sizes + (before.sizes if before else 0)).tolist():
+            codes, ids = added.of_list(number)
+            if before:
+                blocks, others, first_ids = before.of_list(number, held)
+                file.write(blocks.data)
+                codes, ids = np.concatenate([others, codes]), np.concatenate([first_ids, ids])
+            file.write(_pack(held, codes).data)
             file.write(ids.data)
-        held.reset()
+            file.write(np.full(-len(ids) % held.n_per_block, -1, NUMBER).data)
+        if before:
+            sizes += before.sizes
+        lists.ntotal = faiss.extract_index_ivf(lists).ntotal = int(sizes.sum())
         head = faiss.serialize_index(lists)
         file.write(head.data)
         file.write(sizes.data)
@@ -44,37 +50,48 @@ def open_lists(path: Path, dim: int, fix: str) -> Any:
     """The FAISS index over the file, memory-mapped; IndexDamaged where it is none of such vectors."""
     import faiss
 
-    lists, sizes, layout = _read(path, dim, fix)
+    stored = read_lists(path, dim, fix)
+    layout = stored.layout
     mapped: Any = faiss.OnDiskInvertedLists()
-    mapped.nlist, mapped.code_size = len(sizes), layout.code
+    mapped.nlist, mapped.code_size = len(stored.sizes), layout.code
     mapped.filename, mapped.totsize, mapped.read_only = str(path), layout.bytes, True
     mapped.prefetch_nthread = 0
-    for row in np.stack([sizes, layout.rooms, layout.offsets], axis=1).tolist():
+    for row in np.stack([stored.sizes, layout.rooms, layout.offsets], axis=1).tolist():
         one = faiss.OnDiskOneList()
         one.size, one.capacity, one.offset = row
         mapped.lists.push_back(one)
     if layout.bytes:
         mapped.do_mmap()
     mapped.this.disown()  # it is the FAISS index's from here on
-    faiss.extract_index_ivf(lists).replace_invlists(mapped, True)
-    return lists
+    faiss.extract_index_ivf(stored.lists).replace_invlists(mapped, True)
+    return stored.lists
 
 
-def load_lists(path: Path, dim: int, fix: str) -> Any:
-    """The FAISS index in memory, so that cells can be added; IndexDamaged as above."""
-    import faiss
+@dataclass(frozen=True, slots=True)
+class StoredLists:
+    """What a file holds: the FAISS index with its lists empty, their sizes, and where they lie in it."""
 
-    lists, sizes, layout = _read(path, dim, fix)
-    held = _held(lists)
-    content = np.memmap(path, np.uint8, "r")
-    for number in np.flatnonzero(sizes).tolist():
-        size, start = int(sizes[number]), int(layout.offsets[number])
-        middle = start + int(layout.rooms[number]) * layout.code
-        held.resize(number, size)
-        faiss.rev_swig_ptr(held.get_codes(number), middle - start)[:] = content[start:middle]
-        ids = content[middle : middle + size * NUMBER.itemsize].view(NUMBER)
-        faiss.rev_swig_ptr(held.get_ids(number), size)[:] = ids
-    return lists
+    lists: Any
+    sizes: NDArray[np.int64]
+    layout: _Layout
+    content: NDArray[np.uint8]
+
+    def of_list(
+        self, number: int, held: Any
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+        """A list's full blocks as they lie, the codes (n, bytes) of the one that is not, and all ids."""
+        import faiss
+
+        size, start = int(self.sizes[number]), int(self.layout.offsets[number])
+        middle = start + int(self.layout.rooms[number]) * self.layout.code
+        ids = self.content[middle : middle + size * NUMBER.itemsize].view(NUMBER)
+        full, left = divmod(size, held.n_per_block)
+        end = start + full * held.block_size
+        codes = np.zeros((held.n_per_block, self.layout.code), np.uint8)
+        if left:
+            block = np.array(self.content[end : end + held.block_size])
+            held.packer.unpack_all(faiss.swig_ptr(block), faiss.swig_ptr(codes))
+        return np.array(self.content[start:end]), codes[:left], np.array(ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +112,8 @@ class _Layout:
         return cls(code, rooms, ends - rooms * (code + NUMBER.itemsize), int(ends[-1]))
 
 
-def _read(path: Path, dim: int, fix: str) -> tuple[Any, NDArray[np.int64], _Layout]:
-    """The FAISS index with its lists empty, their sizes, and where they lie."""
-
+def read_lists(path: Path, dim: int, fix: str) -> StoredLists:
+    """What lies in the file, which is not read yet; IndexDamaged where it holds no lists of such vectors."""
     try:
         content = np.memmap(path, np.uint8, "r")
         count, length = content[-2 * NUMBER.itemsize :].view(NUMBER).tolist()
@@ -109,7 +125,23 @@ def _read(path: Path, dim: int, fix: str) -> tuple[Any, NDArray[np.int64], _Layo
         raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
     if (lists.d, _held(lists).nlist, layout.bytes) != (dim, count, end - length) or (sizes < 0).any():
         raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
-    return lists, sizes, layout
+    return StoredLists(lists, sizes, layout, content)
+
+
+def _pack(held: Any, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes (n, bytes) in the blocks that FAISS scans.
+
+    FAISS's `add_sa_codes` is not for such lists: it writes outside its memory (1.15).
+    """
+    import faiss
+
+    count = -(-len(codes) // held.n_per_block)
+    plain = np.zeros((count, held.n_per_block, codes.shape[1]), np.uint8)
+    plain.reshape(-1, codes.shape[1])[: len(codes)] = codes
+    blocks = np.zeros((count, held.block_size), np.uint8)
+    for one, block in zip(plain, blocks, strict=True):
+        held.packer.pack_all(faiss.swig_ptr(one), faiss.swig_ptr(block))
+    return blocks
 
 
 def _held(lists: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auditor.store.columns import Columns, write_parquet
+from auditor.store.columns import Columns, parquet_table, write_parquet
 from auditor.store.generations import MAP
 from auditor.store.index import Index
 
@@ -41,5 +41,5 @@ def find_map(index: Index, sample: int, seed: int) -> Path | None:
     path = stored_map(index)
     if path is None:
         return None
-    made = index.query("SELECT sample, seed FROM read_parquet($map) LIMIT 1", {"map": str(path)})
+    made = index.query(f"SELECT sample, seed FROM {parquet_table(path)} LIMIT 1")
     return path if (made["sample"].tolist(), made["seed"].tolist()) == ([sample], [seed]) else None

@@ -13,7 +13,7 @@ from shutil import copyfile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.errors import AuditError, IndexDamaged, IndexMismatch
+from auditor.errors import AuditError, IndexDamaged, IndexMismatch, OutputError
 from auditor.files import TEMPORARY, new_folder
 from auditor.store.blocks import FileFacts, Verified
 from auditor.store.counts import count_images
@@ -61,7 +61,12 @@ class IndexWriter:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> Self:
-        """Begin an index in a new or empty folder."""
+        """Begin an index in a new or empty folder; OutputError where DuckDB could write no database."""
+        if folder := next((each for each in (path, *path.parents) if "?" in each.name), None):
+            raise OutputError(
+                f"{folder} has a ? in its name, and DuckDB, which keeps an index's tables, takes the rest "
+                "for a query; choose another place for the index"
+            )
         path.mkdir(parents=True, exist_ok=True)
         _check_free(path)
         lock = take_lock(path)

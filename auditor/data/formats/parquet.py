@@ -21,6 +21,7 @@ from auditor.data.containers import (
 from auditor.data.files import Source, note_ignored, split_of
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
+from auditor.files import parquet_name
 from auditor.records import ClassName, Dataset, Sample
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ def read(source: Source, notes: Notes) -> Dataset:
 def _table(connection: duckdb.DuckDBPyConnection, root: Path, path: str) -> Table:
     import duckdb
 
-    file = os.fspath(root / path)
+    file, name = os.fspath(root / path), parquet_name(root / path)
     try:
         image = image_column(connection, root / path)
-        described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [file]).fetchall()
-        pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [file]).fetchall()
+        described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [name]).fetchall()
+        pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [name]).fetchall()
     except duckdb.Error as error:
         raise DatasetError(f"{file} is no Parquet file that can be read: {why_not(error)}") from error
     columns = {name: kind for name, kind, *_ in described}
@@ -124,7 +125,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, root: Path, table: Table) -> li
     file = os.fspath(root / table.path)
     sql = f"SELECT {columns}, file_row_number AS row_number FROM read_parquet(?, file_row_number = true)"
     try:
-        result = connection.execute(f"{sql} ORDER BY file_row_number", [file])
+        result = connection.execute(f"{sql} ORDER BY file_row_number", [parquet_name(root / table.path)])
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     except duckdb.Error as error:

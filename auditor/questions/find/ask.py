@@ -16,7 +16,7 @@ from auditor.grids import Box, share_cells
 from auditor.questions.find.record import Find, Found
 from auditor.records import Hit, Rate
 from auditor.records.watch import Watch
-from auditor.search.content import annotated_images, foreground_cells, require_content, usable_images
+from auditor.search.content import annotated_images, cells_on, require_content, usable_images
 from auditor.search.nearest import describe_hits, nearest_cells, nearest_images, searchable
 from auditor.search.region import project, size_of
 from auditor.store import Index
@@ -47,8 +47,9 @@ def find(
 
     The cells of the box are a set: an image's score is the mean, each cell by the part that the box covers,
     of the cosine to its most similar cell. Their pooled vector finds less of what was planted. A box inside
-    one cell finds what `similar` does. With `background`, annotated objects are left out on both sides. The
-    box may lie in an image file that is not indexed.
+    one cell finds what `similar` does. With `background`, only cells that are known to be background are
+    compared, so none of an image that nobody annotated, and the box is taken without annotated objects. It
+    may lie in an image file that is not indexed.
     """
     region, allowed = _region(index, path, box), searchable(index)
     usable = usable_images(index)
@@ -94,14 +95,14 @@ def _region(index: Index, path: str, box: Box) -> Region:
 
 
 def _without_objects(index: Index, region: Region, allowed: Flags) -> tuple[Region, Flags]:
-    """The box and the cells that may be found, both without annotated foreground."""
-    foreground = foreground_cells(index)
+    """The box without annotated objects, and of the cells that may be found those of background."""
+    allowed = allowed & cells_on(index, "background")
     if region.image is None:
-        return region, allowed & ~foreground
-    own = foreground[region.image].reshape(index.grid)
+        return region, allowed
+    own = cells_on(index, "foreground")[region.image].reshape(index.grid)
     if not (region.shares > 0)[~own].any():
         raise CellError(f"{region.name} covers annotated objects alone; ask without --background")
-    return replace(region, shares=np.where(own, 0, region.shares)), allowed & ~foreground
+    return replace(region, shares=np.where(own, 0, region.shares)), allowed
 
 
 def _with_content(region: Region) -> Region:

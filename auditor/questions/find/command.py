@@ -31,7 +31,7 @@ def find(
     ],
     top: Count = 20,
     background: Annotated[
-        bool, typer.Option("--background", help="Leave out annotated objects, here and there.")
+        bool, typer.Option("--background", help="Only cells on no object, of annotated images.")
     ] = False,
 ) -> Find:
     """Find the images that show what a box of one image shows, the most alike first.

@@ -39,7 +39,7 @@ class Find(Record):
 
     `box` is left, top, right and bottom in pixels of the upright image, `seen` the same in pixels of what the
     backbone saw; `cells` (`path:row,col`) are those that it covers, `shares` which part of each. `background`
-    says whether only background was compared; the cells of `unannotated` images all count as such. `empty`
+    says whether only background was compared; then those of `unannotated` images were not. `empty`
     counts the cells without content, left out.
     """
 

@@ -53,6 +53,7 @@ def _notes(answer: Find) -> tuple[str, ...]:
     notes = [f"The box covers {plural(len(answer.cells), 'cell')}; other images, {searched}."]
     if answer.background and answer.unannotated:
         notes.append(
-            f"Nothing is annotated in {plural(answer.unannotated, 'image')}: all their cells were searched."
+            f"Nothing is annotated in {plural(answer.unannotated, 'image')}: no cell of theirs is known to "
+            "be background, so none was searched."
         )
     return (*notes, *left_out(answer.empty))

@@ -19,7 +19,7 @@ from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, share
 from auditor.search.alike import compare_whole, corresponding, of_one_shift, same_pictures
 from auditor.search.among import Nearest, most_images, nearest_among
-from auditor.search.content import annotated_images, foreground_cells
+from auditor.search.content import annotated_images, cells_on
 from auditor.store import Index, once
 
 WORK = 2e12  # multiplications: a minute or so on two cores
@@ -118,7 +118,7 @@ def _read(index: Index, rng: np.random.Generator, watch: Watch | None) -> Images
         files=tuple(np.flatnonzero(contents == content) for content in np.flatnonzero(sizes > 1)),
         compared=compared,
         nearest=nearest_among(
-            index, ids[compared], NEIGHBOURS, foreground_cells(index)[ids[compared]], watch
+            index, ids[compared], NEIGHBOURS, cells_on(index, "foreground")[ids[compared]], watch
         ),
         whole=whole,
         is_same=is_same,

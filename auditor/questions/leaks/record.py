@@ -62,7 +62,7 @@ class Leaks(Record):
     """`audit leaks`: what splits share, of `images.total` images that name a split.
 
     `images.hits` were compared cell by cell, a random part where there are too many. In `unannotated` of them
-    nothing is annotated: all their cells count as background. `runs` splits were drawn at random.
+    nothing is annotated, and all their cells were compared. `runs` splits were drawn at random.
     """
 
     index: str

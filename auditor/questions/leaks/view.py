@@ -53,8 +53,8 @@ def _notes(answer: Leaks) -> tuple[str, ...]:
     notes.append(f"{plural(compared, 'image')}{part}, were compared; {answer.runs} splits drawn at random.")
     if answer.unannotated:
         notes.append(
-            f"Nothing is annotated in {plural(answer.unannotated, 'image')}: all their cells count as "
-            "background, so that objects which are alike make a place."
+            f"Nothing is annotated in {plural(answer.unannotated, 'image')}: all their cells were "
+            "compared, so that objects which are alike make a place."
         )
     return tuple(notes)
 

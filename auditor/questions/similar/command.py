@@ -35,7 +35,8 @@ def similar(
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Images of a split.")] = None,
     place: Annotated[
-        Literal["foreground", "background"] | None, typer.Option(help="Cells on an object, or on none.")
+        Literal["foreground", "background"] | None,
+        typer.Option(help="Cells on an object, or on none, of annotated images."),
     ] = None,
     others: Annotated[bool, typer.Option("--others", hidden=True)] = False,  # what is now always so
 ) -> Similar:
