@@ -73,10 +73,10 @@ def test_a_large_index_is_told_with_its_lists(
     planned = ask("plan", "photos", *MODEL)
     ask("index", "photos", *MODEL, "--name", "made")
     (lists,) = (folder / "indexes" / "made").glob("derived/*/lists.*")
-    centres = 2 * 96 * 96 * 4  # axes and centres, whatever the number of cells
+    centres = 3 * 96 * 96 * 4  # axes and centres, whatever the number of cells
     assert planned["lists_bytes"] == pytest.approx(lists.stat().st_size, abs=centres)
-    assert (exact["lists_bytes"], planned["lists_bytes"]) == (0, 270 * (6 + 8))
-    assert planned["bytes_per_image"] - exact["bytes_per_image"] == pytest.approx(9 * 14, abs=1)
+    assert (exact["lists_bytes"], planned["lists_bytes"]) == (0, 270 * (12 + 8))
+    assert planned["bytes_per_image"] - exact["bytes_per_image"] == pytest.approx(9 * 20, abs=1)
     assert "search  by lists of " in audit("plan", "photos", *MODEL)
 
 

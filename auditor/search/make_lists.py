@@ -1,6 +1,7 @@
 """What a large index is searched by: its cells in lists around centres, each as a short code.
 
-Half as many principal axes as a feature has numbers, turned at random; each four of them make four bits.
+Half as many principal axes as a feature has numbers, or 256 where those are more, turned at random; each four
+of them make four bits.
 The stored vectors decide among what the codes propose, so the lists limit what is found: as many of them are
 looked into as it takes to find most of the nearest cells, measured on the index's own (`measure_lists`).
 """
@@ -29,6 +30,7 @@ SAMPLE = 64 << 20  # bytes, at most, of the shortened vectors that lists and cod
 PER_LIST = 64  # of them to a list; FAISS wants 39
 FOR_AXES = 16 << 20  # bytes of the vectors that the axes are made for
 AXES_PER_CODE = 4
+ALL_AXES = 256  # so many are all kept: half of few lose too much of what tells neighbours apart
 GROWTH = 2.0  # times the cells that lists were made for: beyond, they are made anew
 MEASURED = 1.1  # times the cells among which recall was measured: beyond, it is measured again
 
@@ -41,7 +43,8 @@ def bytes_of_lists(cells: int, dim: int) -> int:
 
 
 def _axes(dim: int) -> int:
-    return max(1, dim // (2 * AXES_PER_CODE)) * AXES_PER_CODE
+    kept = min(dim, max(ALL_AXES, dim // 2))
+    return max(1, kept // AXES_PER_CODE) * AXES_PER_CODE
 
 
 def prepare_search(path: Path, watch: Watch) -> None:
