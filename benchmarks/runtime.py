@@ -27,7 +27,7 @@ NAMES = (
     "timm/vit_base_patch16_224",
     "timm/convnext_tiny",
 )
-IMAGES, ROUNDS = 8, 5
+IMAGES, ROUNDS = 4, 3
 
 
 def main(names: list[str]) -> None:

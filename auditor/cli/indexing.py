@@ -102,9 +102,7 @@ def index(
     precision: Annotated[
         Precision, typer.Option(help="bfloat16: faster, other answers on some networks.")
     ] = "float32",
-    runtime: Annotated[
-        Runtime, typer.Option(help="openvino: faster on CPUs; it needs the extra openvino.")
-    ] = "torch",
+    runtime: Annotated[Runtime, typer.Option(help="openvino: faster on CPUs for many networks.")] = "torch",
     shard: Annotated[
         str | None,
         typer.Option(metavar="K/N", help="Only part K of N, on any machine; audit merge joins the parts."),
