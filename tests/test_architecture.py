@@ -43,7 +43,7 @@ PACKAGES = {
     "remote": {"fsspec"},
     "records": {"numpy"},
     "data": {"numpy", "PIL", "torch", "torchvision", "pycocotools", "duckdb", "yaml"},
-    "models": {"numpy", "torch", "timm", "open_clip", "safetensors", "huggingface_hub"},
+    "models": {"numpy", "torch", "timm", "open_clip", "safetensors", "huggingface_hub", "openvino"},
     "store": {"numpy", "duckdb", "faiss", "filelock", "safetensors"},
     "train": {"numpy", "PIL", "torch", "torchvision", "safetensors"},
     "indexing": {"numpy", "PIL", "torch", "torchvision", "ray"},

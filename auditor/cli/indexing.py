@@ -11,7 +11,7 @@ import typer
 
 from auditor.cli.listing import view_indexes
 from auditor.errors import AuditError
-from auditor.records import Fill, Interpolation
+from auditor.records import Fill, Interpolation, Precision, Runtime
 from auditor.remote import locate
 from auditor.terminal.endings import keeping
 from auditor.terminal.options import INDEXES, AsJson, pairs
@@ -100,8 +100,9 @@ def index(
     seed: Annotated[int, typer.Option(help="Of --sample, the probe and noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: faster, other answers on some networks.")
+        Precision, typer.Option(help="bfloat16: faster, other answers on some networks.")
     ] = "float32",
+    runtime: Annotated[Runtime, typer.Option(help="openvino: faster on CPUs for many networks.")] = "torch",
     shard: Annotated[
         str | None,
         typer.Option(metavar="K/N", help="Only part K of N, on any machine; audit merge joins the parts."),

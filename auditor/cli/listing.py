@@ -126,7 +126,7 @@ def view_indexes(summaries: Sequence[IndexSummary]) -> View:
 
 def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
     """What the rows leave open."""
-    from auditor.report.text import plural
+    from auditor.report.text import plural, tell_agreement
 
     for each in summaries:
         if each.is_newest:
@@ -138,6 +138,8 @@ def _remarks(summaries: Sequence[IndexSummary]) -> Iterator[str]:
         if each.broken:
             yield f"{each.name}: {each.broken:,} of {plural(each.images, 'image')} could not be read"
         yield from (f"{each.name}: {caveat}" for caveat in each.caveats)
+        if each.agreement:
+            yield f"{each.name}: {tell_agreement(each.agreement)}"
         if each.search:
             yield (
                 f"{each.name}: search finds {each.search.recall:.1%} of the 20 nearest cells of other images "

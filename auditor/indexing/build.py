@@ -24,7 +24,7 @@ from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.heads import Head
 from auditor.models.remembered import remember_certificate
-from auditor.records import Certificate, Dataset, IndexSummary, Sample
+from auditor.records import Dataset, IndexSummary, Sample
 from auditor.records.watch import Watch
 from auditor.search.make_lists import prepare_search
 from auditor.store.go_on import unfinished
@@ -123,7 +123,7 @@ class Build:
             seed = self.request.seed
             head = train_head(self.writer, self.backbone, self.plan, self.dataset, seed, self.watch)
         if self.writer.manifest.certificate is None:
-            self.writer.update(certificate=self._certify(head))
+            self._certify(head)
         self.watch.start("images", left)
         self._add_shards(todo, head)
         if self.request.part:
@@ -195,12 +195,18 @@ class Build:
                 f"as {unlisted[0]}; go on with: {self.writer.command}"
             )
 
-    def _certify(self, head: Head | None) -> Certificate | None:
+    def _certify(self, head: Head | None) -> None:
+        """Measure the head's certificate and, where eager torch in float32 does not make the cells, how near
+        they are to its own: both on the dataset's first images."""
         samples, loaded = iter(self.dataset.samples[: 4 * CERTIFIED]), list[Loaded]()
         while wanted := list(islice(samples, CERTIFIED - len(loaded))):
             loaded += [item for item in self.load(wanted) if item.is_ok]
-        facts, images = self.writer.manifest.head, self.extractor.images
-        return remember_certificate(self.backbone, head, facts.sha256, images(loaded)) if loaded else None
+        if loaded:
+            images, sha256 = self.extractor.images(loaded), self.writer.manifest.head.sha256
+            self.writer.update(
+                certificate=remember_certificate(self.backbone, head, sha256, images),
+                agreement=self.extractor.agreement(head, self.writer.manifest.readout, images),
+            )
 
     # ------------------------------------------------------------------------------------- the shards
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.data.load import Loaded
@@ -15,8 +16,9 @@ from auditor.errors import IndexDamaged
 from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
+from auditor.models.heads import Head, dense_scores
 from auditor.models.weights import load_backbone
-from auditor.records import Fill
+from auditor.records import Agreement, Fill, Precision, Rate, Readout, Runtime
 from auditor.records.watch import Watch
 from auditor.store.manifest import Manifest
 from auditor.store.shards import Staged, is_staged, read_staged
@@ -33,23 +35,25 @@ def load_request(request: Request, watch: Watch | None = None) -> Backbone:
         std=request.std,
         interpolation=request.interpolation,
         preprocess=request.preprocess,
-        device=request.device,
+        device=request.processor,
         watch=watch,
     )
 
 
 class Extractor:
-    """Runs a backbone on loaded images, without gradients; float32 unless bfloat16 autocast is asked for."""
+    """Runs a backbone on loaded images, without gradients, in a precision and by a runtime."""
 
-    def __init__(self, backbone: Backbone, fill: Fill, precision: str, seed: int) -> None:
+    def __init__(
+        self, backbone: Backbone, fill: Fill, precision: Precision, seed: int, runtime: Runtime = "torch"
+    ) -> None:
         self.backbone, self.fill, self.seed = backbone, fill, seed
-        self.uses_autocast = precision == "bfloat16"
+        self.precision, self.runtime = precision, runtime
 
     @classmethod
     def of(cls, manifest: Manifest, backbone: Backbone, fill: Fill | None = None) -> Extractor:
         """As the index was made, or with another fill."""
         options = manifest.options
-        return cls(backbone, fill or manifest.fill, options["precision"], options["seed"])
+        return cls(backbone, fill or manifest.fill, options["precision"], options["seed"], manifest.runtime)
 
     def images(self, loaded: Sequence[Loaded]) -> Tensor:
         """The network's input (B, 3, S, S) on its device."""
@@ -58,18 +62,41 @@ class Extractor:
 
     def original(self, loaded: Sequence[Loaded], images: Tensor | None = None) -> Grid:
         """The grid of the unmodified images; `images` are the network's input, where it is there already."""
-        return self._run(self.images(loaded) if images is None else images)
+        return self.run(self.images(loaded) if images is None else images)
 
     def occluded(self, loaded: Sequence[Loaded], variant: str, images: Tensor | None = None) -> Grid:
         """The grid of without_bg (only the foreground is left) or without_fg (it alone is occluded)."""
         unions = np.stack([item.foreground.union for item in loaded if item.foreground is not None])
         masks = torch.from_numpy(unions if variant == "without_fg" else ~unions).to(self.backbone.device)
         images = self.images(loaded) if images is None else images
-        return self._run(occlude(images, masks, self.fill, self.backbone.preprocess, seed=self.seed))
+        return self.run(occlude(images, masks, self.fill, self.backbone.preprocess, seed=self.seed))
 
     @torch.no_grad()
-    def _run(self, images: Tensor) -> Grid:
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.uses_autocast):
+    def agreement(self, head: Head | None, readout: Readout, images: Tensor) -> Agreement | None:
+        """How far its cells of these images are from eager torch's in float32; None where it makes those."""
+        if (self.runtime, self.precision) == ("torch", "float32"):
+            return None
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            wanted = self.backbone.grid_of(images)
+        found = self.run(images)
+        is_empty = ~(wanted.features.any(-1) | found.features.any(-1))
+        cosines = F.cosine_similarity(wanted.features, found.features, dim=-1)
+        changed = None
+        if head is not None:
+            classes = [dense_scores(head, grid, readout).argmax(-1) for grid in (wanted, found)]
+            changed = Rate(int((classes[0] != classes[1]).sum()), classes[0].numel())
+        lowest = float(cosines.masked_fill(is_empty, 1).min())
+        return Agreement(self.runtime, self.precision, len(images), changed, lowest)
+
+    @torch.no_grad()
+    def run(self, images: Tensor) -> Grid:
+        """The grid of the network's input (B, 3, S, S)."""
+        if self.runtime == "openvino":
+            from auditor.models.compiled import compiled
+
+            return compiled(self.backbone, self.precision).grid_of(images)
+        uses_autocast = self.precision == "bfloat16"
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=uses_autocast):
             return self.backbone.grid_of(images)
 
 

@@ -18,6 +18,7 @@ from auditor.errors import AuditError, BackboneError, DatasetError, IndexMismatc
 from auditor.files import machine_name
 from auditor.indexing.plan import Plan, library_versions
 from auditor.indexing.request import Request
+from auditor.models.runtime import check_runtime
 from auditor.records import Dataset
 from auditor.records.watch import Silence
 from auditor.store.manifest import Manifest
@@ -69,7 +70,8 @@ class Worker:
     def _check(self, manifest: Manifest) -> None:
         """Refuse to make what another worker would make otherwise."""
         host = machine_name()
-        for name, version in library_versions().items():
+        check_runtime(self.request.runtime)
+        for name, version in library_versions(self.request.runtime).items():
             if version != self.versions[name]:
                 raise IndexMismatch(f"{host} has {name} {version}, and this index {self.versions[name]}")
         if not self.dataset.root.exists():
@@ -91,7 +93,7 @@ class Cluster:
         self.build, self.place, self.ray = build, place, _connect(build.request.address)
         request, self.per_worker = _share(self.ray, build.request)
         dataset, plan = replace(build.dataset, samples=()), replace(build.plan, given=None)
-        self.about = request, dataset, plan, library_versions()
+        self.about = request, dataset, plan, library_versions(request.runtime)
         self.workers = self.ray.remote(Worker)
 
     def run(self, todo: Sequence[Task]) -> None:
@@ -158,7 +160,7 @@ def _connect(address: str | None) -> Any:
 def _share(ray: Any, request: Request) -> tuple[Request, dict[str, int]]:
     """A GPU for each worker where the cluster has some, else as many CPUs as threads that read images."""
     request = replace(request, engine="local")  # of a worker, which hands on nothing
-    if request.device != "cpu" and ray.cluster_resources().get("GPU"):
+    if request.processor != "cpu" and ray.cluster_resources().get("GPU"):
         return replace(request, device="cuda"), {"num_gpus": 1}
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # a worker that wants more never starts
     return replace(request, device="cpu"), {"num_cpus": min(request.workers, cpus)}

@@ -18,7 +18,7 @@ from auditor.indexing.matching import ClassMatch, fixed_label, match_classes
 from auditor.indexing.request import HeadChoice, Request
 from auditor.models.backbone import Backbone
 from auditor.models.imagenet import class_names, real_labels, synset_ids
-from auditor.records import VARIANTS, ClassName, Dataset
+from auditor.records import VARIANTS, ClassName, Dataset, Runtime
 from auditor.store.manifest import HOW_MANY, BackboneFacts, DatasetFacts, HeadFacts, HeadName, Manifest
 from auditor.store.same import differences
 
@@ -182,6 +182,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
         options={
             "readout": request.readout,
             "precision": request.precision,
+            **({} if request.runtime == "torch" else {"runtime": request.runtime}),
             "template": request.template if plan.head == "text" else None,
             "seed": request.seed,
             "head_file": plan.given.sha256 if plan.given else None,
@@ -189,7 +190,7 @@ def make_manifest(dataset: Dataset, backbone: Backbone, plan: Plan, request: Req
             "sample": request.sample,
             "part": str(request.part) if request.part else None,
         },
-        versions=library_versions(),
+        versions=library_versions(request.runtime),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -218,7 +219,8 @@ def _absolute(name: str | None) -> str | None:
     return str(Path(name).resolve()) if name and Path(name).is_file() else None
 
 
-def library_versions() -> dict[str, str]:
+def library_versions(runtime: Runtime) -> dict[str, str]:
     """What may decide content, by name."""
-    names = ("auditor", "torch", "timm", "open_clip_torch", "numpy", "duckdb", "pillow")
+    names = ["auditor", "torch", "timm", "open_clip_torch", "numpy", "duckdb", "pillow"]
+    names += [runtime] if runtime != "torch" else []
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from auditor.data.synth import is_synthetic
 from auditor.errors import BackboneError
 from auditor.models.catalog import CATALOG
-from auditor.records import Fill, Interpolation, Readout
+from auditor.records import Fill, Interpolation, Precision, Readout, Runtime
 from auditor.store.part import Part
 
 HeadChoice = Literal["auto", "own", "text", "probe", "none"]
@@ -50,13 +50,19 @@ class Request:
     sample: int | None = None
     seed: int = 0
     device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
+    runtime: Runtime = "torch"
     batch: int = 32
     workers: int = 2
     classes: Path | None = None
     part: Part | None = None
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
+
+    @property
+    def processor(self) -> str:
+        """The device that is asked for; that of OpenVINO is the CPU."""
+        return "cpu" if self.runtime == "openvino" else self.device
 
 
 def choose_backbone(request: Request) -> str:

@@ -13,6 +13,7 @@ from auditor.indexing.request import Request, choose_backbone, place_of
 from auditor.models.catalog import read_header, require_source, resolve
 from auditor.models.hub import refuse_early
 from auditor.models.names import check_name
+from auditor.models.runtime import check_runtime
 from auditor.records import Dataset, Estimate, IndexSummary
 from auditor.records.watch import Watch
 
@@ -60,6 +61,7 @@ def _begin(request: Request, watch: Watch, path: Path | None, folder: Path) -> t
 def check_request(request: Request) -> None:
     """DatasetError or BackboneError for what is wrong, as far as it shows without a model."""
     check_places(request.dataset, request.annotations)
+    check_runtime(request.runtime, request.device)
     weights = request.weights
     is_random = weights is not None and weights.partition(":")[0] == "random"
     if weights is not None and not is_random and not Path(weights).is_file():

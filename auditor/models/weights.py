@@ -93,7 +93,7 @@ def assemble(
     device = next(model.parameters()).device
 
     def measure() -> Anatomy:
-        return dissect(tower, _drawn_images(preprocess.crop).to(device))
+        return dissect(tower, draw_images(preprocess.crop).to(device))
 
     try:
         anatomy = remember_anatomy(tower, identity, measure) if identity else measure()
@@ -214,9 +214,9 @@ def _classes(
     return () if count == source.classes else tuple(ClassName(str(index)) for index in range(count))
 
 
-def _drawn_images(size: int) -> Tensor:
-    """Two smooth random images with fine noise, (2, 3, size, size): enough to see the layout."""
+def draw_images(size: int, count: int = 2) -> Tensor:
+    """Smooth random images with fine noise, (count, 3, size, size): two are enough to see the layout."""
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.randn(2, 3, 8, 8, generator=generator)
+    coarse = torch.randn(count, 3, 8, 8, generator=generator)
     smooth = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
-    return smooth + 0.3 * torch.randn(2, 3, size, size, generator=generator)
+    return smooth + 0.3 * torch.randn(count, 3, size, size, generator=generator)

@@ -13,7 +13,7 @@ from auditor.records import Rate
 from auditor.report.metric import metrics_of
 from auditor.report.page_parts import Section, Tile
 from auditor.report.tables import metric_entry
-from auditor.report.text import certify, plural, tell_empty
+from auditor.report.text import certify, plural, tell_agreement, tell_empty
 from auditor.store import Index
 
 TILES = ("top1", "top5", "loc", "fg_det", "bg_act", "bg_act_without_fg", "delta")
@@ -92,6 +92,7 @@ def facts(index: Index) -> tuple[tuple[str, str], ...]:
             f"mean {preprocess.mean}, std {preprocess.std}",
         ),
         ("Occlusion", manifest.fill if len(manifest.variants) > 1 else "none: nothing is annotated"),
+        *([("Agreement", tell_agreement(manifest.agreement))] if manifest.agreement else []),
     )
 
 

@@ -5,6 +5,7 @@ Arrays in records are NumPy arrays and are not to be written to.
 """
 
 from auditor.records.answers import (
+    Agreement,
     BackboneRow,
     BadImage,
     Check,
@@ -24,10 +25,12 @@ from auditor.records.inputs import (
     Foreground,
     Interpolation,
     MaskFile,
+    Precision,
     Preprocess,
     ProbeKind,
     Readout,
     Region,
+    Runtime,
     Sample,
     Verdict,
 )
@@ -36,6 +39,7 @@ from auditor.records.shares import SIGNIFICANT, ClassShare
 __all__ = [
     "SIGNIFICANT",
     "VARIANTS",
+    "Agreement",
     "BackboneRow",
     "BadImage",
     "Certificate",
@@ -51,11 +55,13 @@ __all__ = [
     "IndexSummary",
     "Interpolation",
     "MaskFile",
+    "Precision",
     "Preprocess",
     "ProbeKind",
     "Rate",
     "Readout",
     "Region",
+    "Runtime",
     "Sample",
     "SearchLists",
     "Verdict",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.grids import Mask
-from auditor.records.inputs import Certificate
+from auditor.records.inputs import Certificate, Precision, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,21 @@ class Rate:
     def value(self) -> float | None:
         """Hits / total in [0, 1]; None when nothing was counted."""
         return self.hits / self.total if self.total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far an index's cells are from those of eager torch in float32, on the certificate's images.
+
+    `changed` counts the cells that have another top-1 class, None without a head; `cosine` is that of the two
+    features of the cell where it is lowest.
+    """
+
+    runtime: Runtime
+    precision: Precision
+    images: int
+    changed: Rate | None
+    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +82,8 @@ class IndexSummary:
     UTC; `problem` says why the index cannot be opened; where its manifest is damaged, nothing else is known.
     `evidence` is the sentence on whether its cells carry the class; `audit list` alone asks for it,
     and for `hygiene`, the verdict on its cells in a few words. `part` is "3/16" of an index; `search` says
-    how it is searched where that is not exact.
+    how it is searched where that is not exact, `agreement` how its cells differ from eager torch's in float32
+    where they are not those.
     """
 
     name: str
@@ -96,6 +112,7 @@ class IndexSummary:
     hygiene: str | None = None
     part: str | None = None
     search: SearchLists | None = None
+    agreement: Agreement | None = None
 
     @property
     def indexed(self) -> int | None:

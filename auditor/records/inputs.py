@@ -21,8 +21,11 @@ VARIANTS = ("original", "without_bg", "without_fg")
 Fill = Literal["mean", "black", "grey", "blur", "noise"]
 Interpolation = Literal["bilinear", "bicubic"]
 ProbeKind = Literal["linear", "mlp"]
+Precision = Literal["float32", "bfloat16"]
 Readout = Literal["pointwise", "exact"]
 """How cells are scored: each by itself, or so that the scores' mean is the image's (A.4)."""
+Runtime = Literal["torch", "openvino"]
+"""What computes the grid: eager torch, or OpenVINO, on CPUs."""
 
 
 # ---------------------------------------------------------------------- what is read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import floor, log10
 
-from auditor.records import Certificate, Rate
+from auditor.records import Agreement, Certificate, Rate
 from auditor.report.visible import visible as visible
 
 NO_DATA = "–"
@@ -120,6 +120,18 @@ def _measurements(certificate: Certificate) -> str:
     if certificate.exact_error is not None:
         found.append(f"of the exact one ({certificate.exact_readout}) {certificate.exact_error:.1e}")
     return f" ({', '.join(found)}, on {plural(certificate.images, 'image')})" if found else ""
+
+
+_RUNTIMES = {"torch": "torch", "openvino": "OpenVINO"}
+
+
+def tell_agreement(agreement: Agreement) -> str:
+    """How far cells are from those of eager torch in float32, in one sentence."""
+    changed, cosine = agreement.changed, f"the lowest cosine of a cell is {agreement.cosine:.6f}"
+    cells = f"{percent(changed)} % of cells have another class ({counts(changed)}), " if changed else ""
+    runtime, images = _RUNTIMES[agreement.runtime], plural(agreement.images, "image")
+    made = f"cells by {runtime} in {agreement.precision}"
+    return f"{made}; beside eager torch in float32, on {images}, {cells}{cosine}"
 
 
 _VARIANTS = {

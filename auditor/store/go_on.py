@@ -49,7 +49,8 @@ def _options(path: Path, manifest: Manifest, head: str | None) -> Iterator[str]:
     yield from ("--size", str(preprocess.crop))
     yield from ("--mean", _numbers(preprocess.mean), "--std", _numbers(preprocess.std))
     yield from ("--interpolation", preprocess.interpolation)
-    for name, usual in (("readout", "pointwise"), ("precision", "float32"), ("seed", 0)):
+    usually = {"readout": "pointwise", "precision": "float32", "runtime": "torch", "seed": 0}
+    for name, usual in usually.items():
         if options.get(name, usual) != usual:
             yield from (f"--{name}", str(options[name]))
     for name in ("template", "limit", "sample"):

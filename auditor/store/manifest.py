@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from auditor.errors import IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import digest, index_word
-from auditor.records import VARIANTS, Certificate, ClassName, Fill, Preprocess, Readout
+from auditor.records import VARIANTS, Agreement, Certificate, ClassName, Fill, Preprocess, Readout, Runtime
 from auditor.store.part import Part, Planned
 from auditor.store.places import MANIFEST, SHARDS, inside
 from auditor.store.sealed import checksum, decode_as, read_content, write_sealed
@@ -85,6 +85,7 @@ class Manifest:
 
     `classes` are the head's (class ids are positions in it), `options` the settings that decide content and,
     of those, `limit` and `sample` how much of the dataset was wanted, `part` which shards are made here.
+    `agreement` is known where another runtime than torch, or another precision than float32, made the cells.
     """
 
     dataset: DatasetFacts
@@ -95,6 +96,7 @@ class Manifest:
     head: HeadFacts
     classes: tuple[ClassName, ...] = ()
     certificate: Certificate | None = None
+    agreement: Agreement | None = None
     variants: tuple[str, ...] = VARIANTS
     fill: Fill = "mean"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -127,6 +129,12 @@ class Manifest:
         """How the head scores the cells."""
         readout: Readout = self.options.get("readout", "pointwise")
         return readout
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computed the cells."""
+        runtime: Runtime = self.options.get("runtime", "torch")
+        return runtime
 
     @property
     def has_own_probe(self) -> bool:

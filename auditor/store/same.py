@@ -24,6 +24,7 @@ def differences(old: Manifest, new: Manifest) -> Iterator[Difference]:
         ("backbone", old.backbone.model, new.backbone.model),
         ("weights", old.backbone.weights_sha256, new.backbone.weights_sha256),
         ("model arguments", old.backbone.model_args, new.backbone.model_args),
+        ("runtime", old.runtime, new.runtime),
         ("head", old.head.name, new.head.name),
         ("classes", [c.name for c in old.classes], [c.name for c in new.classes]),
     ]
@@ -34,7 +35,7 @@ def differences(old: Manifest, new: Manifest) -> Iterator[Difference]:
     pairs += [
         (name.replace("_", " "), old.options.get(name), value)
         for name, value in new.options.items()
-        if name not in NOT_CONTENT
+        if name not in (*NOT_CONTENT, "runtime")
     ]
     yield from _differing(pairs)
 

@@ -46,5 +46,6 @@ def summarise(
         created=manifest.created,
         modified=generation.made if generation else manifest.created,
         part=str(manifest.part) if manifest.part else None,
+        agreement=manifest.agreement,
         search=generation.search if generation and LISTS in generation.files else None,
     )
