@@ -99,8 +99,8 @@ class Axes:
 class Nearest:
     """The sampled cells on the axes (n, d), and which of them are nearest to any cell: all are compared.
 
-    UMAP alone looks for a cell's neighbours step by step (NN-descent) and compiles itself for it, which takes
-    longer than comparing 20,000 cells with one another; the other cells are placed by the same comparison.
+    UMAP alone looks for neighbours step by step (NN-descent), misses some, and compiles itself for it; to
+    compare 20,000 cells with one another takes two seconds. The others are placed by the same comparison.
     """
 
     def __init__(self, vectors: Points) -> None:
