@@ -24,6 +24,7 @@ import coordinator
 import numpy as np
 import torch
 from big import make_big
+from maps import time_map
 from PIL import Image
 from side_by_side import compare, load, peak_memory, run
 from sklearn.linear_model import LogisticRegression
@@ -57,8 +58,8 @@ FOLDER = Path(tempfile.gettempdir()) / "audit-bench"
 FINISH = "from pathlib import Path\nimport sys\nfrom auditor.store import IndexWriter\n"
 FINISH += "with IndexWriter.resume(Path(sys.argv[1])) as writer: writer.finish()\n"
 # many shards at either size: what one holds in memory follows from its 64 MiB of features
-INDEX = "import sys\nfrom auditor.cli.app import app\nfrom auditor.indexing import build\n"
-INDEX += "build.SHARD_BYTES = 1 << 18\napp(sys.argv[1:], standalone_mode=False)\n"
+COMMAND = "import sys\nfrom auditor.cli.app import app\napp(sys.argv[1:], standalone_mode=False)\n"
+INDEX = f"from auditor.indexing import build\nbuild.SHARD_BYTES = 1 << 18\n{COMMAND}"
 ASK = """
 import sys
 from pathlib import Path
@@ -372,8 +373,18 @@ def commits() -> None:
     shutil.rmtree(one)
 
 
-ALL = (verification, counts, search, lists, start, opening, steady, probes, memory, plans, commits)
-BENCHES: dict[str, Callable[[], None]] = {bench.__name__: bench for bench in ALL}
+def map_() -> None:
+    """A map of 98,000 cells against UMAP on its sample, and what one of a million cells takes."""
+    time_map(big(2_000, 512, 5_000), 1.15)
+    path, script = big(20_409, 512, 5_000), FOLDER / "map.py"
+    script.write_text(COMMAND, encoding="utf-8")
+    words = ("--seed", str(time.time_ns() % 1_000_000), "--out", FOLDER / "map.png")  # made anew each time
+    most = peak_memory((script, "map", "--index", path, *words))
+    print(f"memory of a map of 1,000,041 cells, 20,000 of them in UMAP: {most} MiB", flush=True)
+
+
+ALL = (verification, counts, search, lists, start, opening, steady, probes, memory, map_, plans, commits)
+BENCHES: dict[str, Callable[[], None]] = {bench.__name__.rstrip("_"): bench for bench in ALL}
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)

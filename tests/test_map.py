@@ -23,7 +23,7 @@ from auditor.records.watch import Silence
 from auditor.report.views import pictures_of, view_of
 from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.cluster_facts import position_lift
-from auditor.search.layout import Axes, Placing, lay_out, sample_cells
+from auditor.search.layout import Axes, Nearest, Placing, lay_out, sample_cells
 from auditor.store import Index, IndexWriter, save_map, stored_map
 from auditor.store.check import check
 from indexes import Diary, make_index, random_images
@@ -167,6 +167,7 @@ def test_cells_without_content_lie_on_no_map_and_every_stage_is_told(tmp_path: P
     assert [stage.split(",")[0] for stage in diary.stages] == [
         "reading cells",
         "principal axes",
+        "neighbours in the sample",
         "UMAP",
         "UMAP",
         "clusters",
@@ -242,12 +243,28 @@ def test_principal_axes_are_those_of_the_singular_value_decomposition() -> None:
     np.testing.assert_allclose(np.linalg.norm(axes.project(vectors), axis=0), values, rtol=1e-4)
 
 
+@pytest.mark.parametrize("count", [50, 2501])  # runs of one cell, and of two of which one is short
+def test_nearest_are_those_of_all_distances_and_twins_are_no_distance_apart(count: int) -> None:
+    vectors = np.random.default_rng(6).standard_normal((count, 4)).astype(np.float32)
+    vectors[20] = vectors[30] = vectors[count - 1]
+    asked = np.array([20, 0, 7, count - 1])
+    near, far = Nearest(vectors).find(vectors[asked], 7)
+    for row, ids, distances in zip(asked, near, far, strict=True):
+        every = np.linalg.norm(vectors[row].astype(np.float64) - vectors, axis=1)
+        np.testing.assert_allclose(distances, np.sort(every)[:7], rtol=1e-5)
+        np.testing.assert_allclose(every[ids], distances, rtol=1e-5)
+        assert len(set(ids.tolist())) == 7
+    assert set(near[0, :3].tolist()) == {20, 30, count - 1}
+    assert far[0, :3].tolist() == [0, 0, 0]
+    assert Nearest(vectors[:3]).find(vectors, 7)[0].shape == (count, 3)
+
+
 def test_cells_are_placed_by_their_five_nearest() -> None:
     rng = np.random.default_rng(2)
     vectors, points = rng.standard_normal((30, 4)).astype(np.float32), rng.random((30, 2)).astype(np.float32)
     clusters = rng.integers(0, 4, 30)
     queries = rng.standard_normal((20, 4)).astype(np.float32)
-    placed, members = Placing(vectors, points, clusters).place(queries)
+    placed, members = Placing(Nearest(vectors), points, clusters).place(queries)
     for query, point, member in zip(queries, placed, members, strict=True):
         apart = sorted((float(np.linalg.norm(query - vector)), i) for i, vector in enumerate(vectors))[:5]
         total = sum(1 / far for far, _ in apart)

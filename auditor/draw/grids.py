@@ -28,6 +28,7 @@ _PANEL = 760  # pixels of one variant of three
 _LEGEND = 380  # pixels of the legend's width
 _ROW = 30  # and of a line of it
 _MARGIN = 24
+_BAND = 16  # rows of a drawing that are packed to foresee the size of all
 
 
 def draw_grid(image: Image.Image, grids: ImageGrids, variant: str) -> Image.Image:
@@ -70,15 +71,21 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def save(image: Image.Image, path: Path, most: int | None = None) -> None:
     """Write a drawing as PNG, whole or not at all; of at most so many bytes, if need be with 256 colours."""
-    content = _encode(image)
-    if most is not None and len(content) > most:
-        content = _encode(_few_colours(image))
+    has_few = most is not None and _foresee(image) > most
+    content = _encode(_few_colours(image) if has_few else image)
     while most is not None and len(content) > most:
-        smaller = 0.95 * sqrt(most / len(content))
-        size = round(image.width * smaller), round(image.height * smaller)
-        image = image.resize(size, Image.Resampling.LANCZOS)
-        content = _encode(_few_colours(image))
+        if has_few:
+            smaller = 0.95 * sqrt(most / len(content))
+            size = round(image.width * smaller), round(image.height * smaller)
+            image = image.resize(size, Image.Resampling.LANCZOS)
+        has_few, content = True, _encode(_few_colours(image))
     write_bytes(path, content)
+
+
+def _foresee(image: Image.Image) -> float:
+    """Bytes of a drawing, from those of an eighth of it: a sheet of photographs is not packed in vain."""
+    bands = [image.crop((0, top, image.width, top + _BAND)) for top in range(0, image.height, 8 * _BAND)]
+    return sum(len(_encode(band)) for band in bands) * image.height / (len(bands) * _BAND)
 
 
 def _encode(image: Image.Image) -> bytes:
@@ -88,7 +95,8 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _few_colours(image: Image.Image) -> Image.Image:
-    palette = image.quantize(256, Image.Quantize.FASTOCTREE)
+    some = image.resize((-(-image.width // 4), -(-image.height // 4)), Image.Resampling.NEAREST)
+    palette = some.quantize(256, Image.Quantize.FASTOCTREE)
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)  # else skies get bands
 
 

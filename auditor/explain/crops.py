@@ -10,7 +10,7 @@ from PIL import Image
 from auditor.data.filling import occlude_crop
 from auditor.data.shown import unpack_mask
 from auditor.errors import CellError, DatasetError
-from auditor.explain.indexed import load_named
+from auditor.explain.indexed import load_each, load_named
 from auditor.files import is_file
 from auditor.records import ImageGrids
 from auditor.store import Index
@@ -35,13 +35,10 @@ def crop(index: Index, path: str) -> Image.Image:
 
 def crops(index: Index, paths: Iterable[str]) -> dict[str, Image.Image]:
     """The crops, by path, of those images that are still there; IndexMismatch where one has changed."""
-    images = {}
-    for path in dict.fromkeys(paths):
-        try:
-            images[path] = crop(index, path)
-        except DatasetError:
-            continue  # the record still says where the cell is; its frame stays empty
-    return images
+    wanted = list(dict.fromkeys(paths))
+    loaded = zip(wanted, load_each(index, wanted), strict=True)
+    # of those left out the record still says where the cell is; their frames stay empty
+    return {path: Image.fromarray(image.pixels) for path, image in loaded if image.is_ok}
 
 
 def variants_of(index: Index, grids: ImageGrids) -> list[Image.Image]:

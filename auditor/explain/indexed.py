@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from auditor.data.load import Loaded, load
@@ -14,10 +15,16 @@ from auditor.store.go_on import index_command
 
 def load_named(index: Index, path: str) -> Loaded:
     """An image that an answer names: an indexed one, or else a file of its own."""
-    hashes = index.query("SELECT hash FROM images WHERE path = ? AND usable", [path])["hash"]
-    if len(hashes):
-        return load_indexed(index, path, hashes[0])
-    return load_file(index, Path(path))
+    return next(load_each(index, [path]))
+
+
+def load_each(index: Index, paths: Sequence[str]) -> Iterator[Loaded]:
+    """The same of several, in their order."""
+    sql = "SELECT path, hash FROM images WHERE path IN (SELECT unnest($paths::VARCHAR[])) AND usable"
+    rows = index.query(sql, {"paths": list(paths)})
+    hashes = dict(zip(rows["path"].tolist(), rows["hash"].tolist(), strict=True))
+    for path in paths:
+        yield load_indexed(index, path, hashes[path]) if path in hashes else load_file(index, Path(path))
 
 
 def load_file(index: Index, path: Path) -> Loaded:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ NEIGHBOURS = 15  # of UMAP
 PLACED_BY = 5  # sampled neighbours that place a cell
 BLOCK = 10_000  # cells placed at a time
 READ = 2_000  # and read
+COMPARED = 200  # and compared with all that are sampled, which fits into a cache
+RUNS = 1_000  # of sampled cells, among which the nearest are sought
 
 Points = NDArray[np.float32]
 
@@ -41,10 +44,10 @@ def lay_out(index: Index, sample: int, seed: int, watch: Watch) -> dict[str, NDA
     vectors = _read(index, sampled, watch)
     watch.start("principal axes", 1)
     axes = Axes.of(vectors)
-    projected = axes.project(vectors)
-    points = embed(projected, seed, watch)
+    nearest = Nearest(axes.project(vectors))
+    points = embed(nearest, seed, watch)
     watch.start("clusters", 1)
-    placing = Placing(projected, points, find_clusters(points))
+    placing = Placing(nearest, points, find_clusters(points))
     watch.advance(1)
     placed, clusters = _place_all(index, axes, cells, sampled, placing, watch)
     return {
@@ -84,13 +87,49 @@ class Axes:
     def of(cls, vectors: Points) -> Axes:
         """At most `COMPONENTS` of them, the most spread first."""
         centre = vectors.mean(axis=0)
-        centred = (vectors - centre).astype(np.float64)
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        return cls(centre, axes[:, ::-1][:, :COMPONENTS].astype(np.float32))
+        centred = vectors - centre
+        _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        return cls(centre, np.ascontiguousarray(axes[:, ::-1][:, :COMPONENTS], dtype=np.float32))
 
     def project(self, vectors: Points) -> Points:
         """Vectors (n, C) on the axes (n, d)."""
-        return np.ascontiguousarray((vectors - self.centre) @ self.axes, dtype=np.float32)
+        return np.asarray(vectors @ self.axes - self.centre @ self.axes, dtype=np.float32)
+
+
+class Nearest:
+    """The sampled cells on the axes (n, d), and which of them are nearest to any cell: all are compared.
+
+    UMAP alone looks for neighbours step by step (NN-descent), misses some, and compiles itself for it; to
+    compare 20,000 cells with one another takes two seconds. The others are placed by the same comparison.
+    """
+
+    def __init__(self, vectors: Points) -> None:
+        self.vectors = vectors
+        self._in_run = max(len(vectors) // RUNS, 1)
+        self._runs = -(-len(vectors) // self._in_run)
+        missing = self._runs * self._in_run - len(vectors)
+        # |b|² - 2ab, which orders cells b as |a - b|² does, is a product of (a, 1) and (-2b, |b|²)
+        squares = np.append(np.square(vectors).sum(axis=1), np.full(missing, np.inf, np.float32))
+        self._factors = np.vstack([np.pad(-2 * vectors, ((0, missing), (0, 0))).T, squares])
+
+    def find(self, vectors: Points, count: int) -> tuple[NDArray[np.int32], Points]:
+        """Of the sampled cells the `count` nearest to each vector (m, d), and their distances, (m, count)."""
+        found = [self._find(block, min(count, len(self.vectors))) for block in _blocks(vectors, COMPARED)]
+        near, far = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return near, far
+
+    def _find(self, vectors: Points, count: int) -> tuple[NDArray[np.int32], Points]:
+        order = np.pad(vectors, ((0, 0), (0, 1)), constant_values=1) @ self._factors
+        # so many lie in as many runs at most, in those whose own nearest are the nearest; a run is every
+        # `_runs`-th cell, so that its nearest is found for all runs at once
+        firsts = order.reshape(len(vectors), self._in_run, self._runs).min(axis=1)
+        runs = np.argpartition(firsts, count - 1, axis=1)[:, :count]
+        among = (runs[:, None] + self._runs * np.arange(self._in_run)[:, None]).reshape(len(vectors), -1)
+        best = np.argpartition(np.take_along_axis(order, among, 1), count - 1, axis=1)[:, :count]
+        near = np.take_along_axis(among, best, 1)
+        far = np.linalg.norm(self.vectors[near] - vectors[:, None], axis=2)  # without rounding: twins have 0
+        ranked = np.argsort(far, axis=1, kind="stable")
+        return np.take_along_axis(near, ranked, 1).astype(np.int32), np.take_along_axis(far, ranked, 1)
 
 
 class _Epochs:
@@ -114,21 +153,37 @@ class _Epochs:
         """Nothing is held back."""
 
 
-def embed(vectors: Points, seed: int, watch: Watch) -> Points:
-    """UMAP (n, 2) of vectors (n, d), the same for the same seed."""
-    watch.start("UMAP, loading it and finding neighbours", 1)
+def embed(nearest: Nearest, seed: int, watch: Watch) -> Points:
+    """UMAP (n, 2) of the sampled cells, the same for the same seed."""
+    vectors = nearest.vectors
+    watch.start("neighbours in the sample", len(vectors))
+    found = []
+    for rows in _blocks(np.arange(len(vectors)), READ):
+        found.append(nearest.find(vectors[rows], NEIGHBOURS))
+        watch.advance(len(rows))
+    near, far = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    watch.start("UMAP, loading it", 1)
     with warnings.catch_warnings():
         # said on import where TensorFlow, which only its parametric variant needs, is not installed
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        # and of neighbours that were found elsewhere: it could not place further cells, which it need not
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
         import umap
-    reducer = umap.UMAP(
-        n_neighbors=NEIGHBOURS,
-        init="pca",  # a spectral start fails, with a warning, where the neighbours' graph falls apart
-        random_state=seed,
-        n_jobs=1,  # several would not give the same map twice
-        tqdm_kwds={"disable": False, "file": _Epochs(watch), "bar_format": "{n}/{total}", "mininterval": 0.2},
-    )
-    return np.asarray(reducer.fit_transform(vectors), dtype=np.float32)
+
+        reducer = umap.UMAP(
+            n_neighbors=NEIGHBOURS,
+            precomputed_knn=(near, far),
+            init="pca",  # a spectral start fails, with a warning, where the neighbours' graph falls apart
+            random_state=seed,
+            n_jobs=1,  # several would not give the same map twice
+            tqdm_kwds={
+                "disable": False,
+                "file": _Epochs(watch),
+                "bar_format": "{n}/{total}",
+                "mininterval": 0.2,
+            },
+        )
+        return np.asarray(reducer.fit_transform(vectors), dtype=np.float32)
 
 
 def _read(index: Index, cells: NDArray[np.int64], watch: Watch) -> Points:
@@ -160,7 +215,7 @@ def _place_all(
     return placed, members
 
 
-def _blocks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+def _blocks(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
@@ -168,17 +223,14 @@ def _blocks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
 class Placing:
     """Places vectors by the sampled ones that are nearest to them, the nearer the heavier."""
 
-    def __init__(self, vectors: Points, points: Points, clusters: NDArray[np.int64]) -> None:
-        import faiss
-
-        self._index = faiss.IndexFlatL2(vectors.shape[1])
-        self._index.add(vectors)
+    def __init__(self, nearest: Nearest, points: Points, clusters: NDArray[np.int64]) -> None:
+        self._nearest = nearest
         self.points, self.clusters = points, clusters
 
     def place(self, vectors: Points) -> tuple[Points, NDArray[np.int64]]:
         """Their weighted mean point and their weightiest cluster; weights are 1 / distance."""
-        squared, near = self._index.search(vectors, min(PLACED_BY, len(self.points)))
-        weights = 1 / np.maximum(np.sqrt(np.maximum(squared, 0)), 1e-6)
+        near, far = self._nearest.find(vectors, PLACED_BY)
+        weights = 1 / np.maximum(far, 1e-6)
         weights /= weights.sum(axis=1, keepdims=True)
         clusters = self.clusters[near]
         votes = (weights[:, None, :] * (clusters[:, :, None] == clusters[:, None, :])).sum(axis=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,18 +175,11 @@ def _limit(images: NDArray[np.int64], per_image: int) -> NDArray[np.int64]:
 def describe_hits(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:
     """Cell ids and their cosines as hits, in the same order."""
     facts = index.query(HITS, {"cells": cells.tolist(), "width": index.manifest.cells_per_image})
-    rows = {int(cell): row for row, cell in enumerate(facts["cell"])}
+    columns = (facts[name].tolist() for name in ("path", "label", "foreground", "predicted"))
+    rows = dict(zip(facts["cell"].tolist(), zip(*columns, strict=True), strict=True))
     hits = []
-    for cell, cosine in zip(cells, cosines, strict=True):
-        _, row, col = split_cell_id(int(cell), index.grid)
-        path, label, foreground, predicted = (
-            _plain(facts[name][rows[int(cell)]]) for name in ("path", "label", "foreground", "predicted")
-        )
-        hits.append(Hit(path, row, col, min(float(cosine), 1.0), label, foreground, predicted))
+    for cell, cosine in zip(cells.tolist(), cosines.tolist(), strict=True):
+        _, row, col = split_cell_id(cell, index.grid)
+        path, *known = rows[cell]
+        hits.append(Hit(path, row, col, min(cosine, 1.0), *known))
     return tuple(hits)
-
-
-def _plain(value: Any) -> Any:
-    if value is np.ma.masked or value is None:
-        return None
-    return value.item() if isinstance(value, np.generic) else value

@@ -167,10 +167,10 @@ class Rows:
 
     def _require(self, rows: NDArray[np.integer] | int) -> None:
         asked = np.atleast_1d(rows)
-        new = np.unique(asked[~self._seen[asked]])
+        new = set(asked[~self._seen[asked]].tolist())  # np.unique would load numpy.ma for every command
         for row in new:
-            self._verify(int(row))
-        if len(new) and self._seen.all():
+            self._verify(row)
+        if new and self._seen.all():
             self._verified.note(self._parts, self._facts)
 
     def all(self) -> NDArray[Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from threading import Lock, Timer
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 
 from auditor.terminal.lines import shown
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 
 class Patience:
@@ -22,7 +25,8 @@ class Patience:
     ) -> None:
         console = console or Console(stderr=True)
         self._is_wanted = console.is_terminal and not quiet
-        self._status = console.status(shown(text))
+        self._console, self._text = console, text
+        self._status: Status | None = None  # what shows it is loaded when it is wanted
         self._timer = Timer(after, self._begin)
         self._timer.daemon = True
         self._lock = Lock()
@@ -38,9 +42,11 @@ class Patience:
         with self._lock:
             self._is_wanted = False
             self._timer.cancel()
-            self._status.stop()
+            if self._status is not None:
+                self._status.stop()
 
     def _begin(self) -> None:
         with self._lock:  # the answer may have come at this very moment
             if self._is_wanted:
+                self._status = self._console.status(shown(self._text))
                 self._status.start()
