@@ -153,7 +153,7 @@ def lists() -> None:
         each = file.stat().st_size / search.cells
         print(f"{search}, {each:.1f} bytes a cell, made in {cpu:.0f} CPU-s (0: made before)", flush=True)
         allowed, cpu = searchable(index), time.process_time()
-        by_lists, by_all = proposals.proposer(index, allowed), proposals.All(index.faiss)
+        by_lists, by_all = proposals.proposer(index, allowed), proposals.All(index.codes)
         print(f"opened in {1000 * (time.process_time() - cpu):.1f} CPU-ms", flush=True)
         vectors = index.vectors(np.random.default_rng(0).choice(allowed.size, 20))
 

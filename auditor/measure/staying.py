@@ -67,7 +67,7 @@ class Staying:
         if not others.any():
             return None
         base = np.asarray(counts[others].sum() / self.free[others].sum())
-        return any_chance(base, self.free)
+        return any_chance(base, np.arange(self.free.max() + 1))[self.free]
 
 
 def find_staying(index: Index) -> Staying:

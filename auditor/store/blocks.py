@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -131,7 +132,11 @@ class Verified:
 
 
 class Rows:
-    """A shard's array, memory-mapped; rows are verified before they are given out for the first time."""
+    """A shard's array, memory-mapped; rows are verified before they are given out for the first time.
+
+    Its pages go back to the system, which keeps what it has room for, as soon as they were read: whoever
+    goes over a whole index holds none of it.
+    """
 
     def __init__(
         self, verified: Verified, parts: Sequence[str], facts: FileFacts, shape: Sequence[int], fix: str
@@ -148,6 +153,7 @@ class Rows:
         if size != facts.bytes or zlib.crc32(head) != self._sums[0]:
             raise self._damaged()
         self._array: NDArray[Any] = np.load(path, mmap_mode="r")
+        self._map: mmap = self._array.base
         if self._array.shape != tuple(shape):
             raise self._damaged()
         self._seen = np.full(len(self._array), verified.is_known(parts, facts))
@@ -156,6 +162,7 @@ class Rows:
         """These rows."""
         self._require(rows)
         chosen: NDArray[Any] = self._array[rows]
+        release(self._map)
         return chosen
 
     def take_cells(self, rows: NDArray[np.integer], cells: NDArray[np.integer]) -> NDArray[Any]:
@@ -163,28 +170,31 @@ class Rows:
         self._require(rows)
         by_cell = self._array.reshape(len(self._array), -1, *self._array.shape[3:])
         chosen: NDArray[Any] = by_cell[rows, cells]
+        release(self._map)
         return chosen
 
-    def _require(self, rows: NDArray[np.integer] | int) -> None:
-        asked = np.atleast_1d(rows)
-        new = np.unique(asked[~self._seen[asked]])
-        for row in new:
-            self._verify(int(row))
-        if len(new) and self._seen.all():
-            self._verified.note(self._parts, self._facts)
-
     def all(self) -> NDArray[Any]:
-        """The whole array, every row of it verified."""
-        self._require(np.arange(len(self._array)))
-        return self._array
+        """A copy of the whole array."""
+        return self.take(np.arange(len(self._array)))
 
-    def _verify(self, row: int) -> None:
-        if zlib.crc32(np.ascontiguousarray(self._array[row]).data) != self._sums[row + 1]:
-            raise self._damaged()
-        self._seen[row] = True
+    def _require(self, rows: NDArray[np.integer] | int) -> None:
+        """Verify what was not yet; once that is the whole file, it is known in this state."""
+        asked = np.atleast_1d(rows)
+        unseen = np.unique(asked[~self._seen[asked]])
+        for row in unseen.tolist():
+            if zlib.crc32(self._array[row].data) != self._sums[row + 1]:
+                raise self._damaged()
+        self._seen[unseen] = True
+        if len(unseen) and self._seen.all():
+            self._verified.note(self._parts, self._facts)
 
     def _damaged(self) -> IndexDamaged:
         return IndexDamaged(f"{self._path} is damaged; {self._fix}")
+
+
+def release(mapped: mmap) -> None:
+    """Give the pages of a mapped file back to the system; whoever reads there again maps them again."""
+    mapped.madvise(MADV_DONTNEED)
 
 
 def _state(path: str, facts: FileFacts) -> list[int] | None:
