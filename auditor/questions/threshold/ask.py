@@ -46,17 +46,19 @@ FOREGROUND = (
     + "SELECT image, cell, top1, list_contains(here, top1) AS hit, "
     + "len(list_intersect(here, $classes::INTEGER[])) > 0 AS counts, "
     + "list_contains(list_intersect(here, $classes::INTEGER[]), top1) AS counted_hit FROM evaluated "
-    + "WHERE variant = 0 AND len(here) > 0 ORDER BY image, cell"
+    + "WHERE variant = 0 AND len(here) > 0 AND image BETWEEN $first AND $last ORDER BY image, cell"
 )
 """Foreground cells; those that `counts`, and are hit, where only some classes are evaluated."""
 BACKGROUND = (
     PAIR_CELLS
-    + "SELECT image, class, cell, hit FROM seen WHERE variant = 0 AND bg ORDER BY image, class, cell"
+    + "SELECT image, class, cell, hit FROM seen WHERE variant = 0 AND bg AND image BETWEEN $first AND $last "
+    + "ORDER BY image, class, cell"
 )
 SHOWN = (
     "SELECT image, cell, top1, top5_p[1] AS p, entropy FROM cells JOIN images ON images.id = image "
-    "WHERE usable AND variant = 0 ORDER BY image, cell"
+    "WHERE usable AND variant = 0 AND image BETWEEN $first AND $last ORDER BY image, cell"
 )
+READ = 10_000  # images whose cells are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,12 @@ def threshold(
         raise DatasetError(reason)
     division = _divide(index, calibration)
     learnt = _foreground(division.calibration, division.given, target)
-    shown = _shown(index, division.evaluated)
+    shown = _read(index, SHOWN, division.evaluated)
     known = np.unique(learnt["top1"][learnt["hit"]])
     if not len(known):
         raise DatasetError("no foreground cell of the calibration images is predicted correctly; give others")
     foreground = _foreground(index, division.evaluated, target, known)
-    background = _only(index.query(BACKGROUND.format(classes=CLASSES[target])), division.evaluated)
+    background = _read(index, BACKGROUND.format(classes=CLASSES[target]), division.evaluated)
     covered = _covered(index, foreground, background, known)
     scores, notes = _score_cells(index, division, learnt, shown, watch or Silence())
     return Thresholds(
@@ -258,19 +260,20 @@ def _unit(vectors: Values) -> Values:
 # ------------------------------------------------------------------------------------- rates over tau
 
 
-def _shown(index: Index, images: Ids) -> Counts:
-    return _only(index.query(SHOWN), images)
-
-
 def _foreground(index: Index, images: Ids, target: Target, evaluated: Ids | None = None) -> Counts:
     """Foreground cells of images; `counts` those that hold one of the evaluated classes."""
     classes = [] if evaluated is None else evaluated.tolist()
-    return _only(index.query(FOREGROUND.format(classes=CLASSES[target]), {"classes": classes}), images)
+    return _read(index, FOREGROUND.format(classes=CLASSES[target]), images, classes=classes)
 
 
-def _only(rows: Counts, images: Ids) -> Counts:
-    kept = np.isin(rows["image"], images)
-    return {name: np.ma.getdata(column)[kept] for name, column in rows.items()}
+def _read(index: Index, sql: str, images: Ids, **parameters: list[int]) -> Counts:
+    """The rows that are of these images, in order."""
+    parts = []
+    for first in range(0, index.images, READ):
+        rows = index.query(sql, {"first": first, "last": first + READ - 1, **parameters})
+        kept = np.isin(rows["image"], images)
+        parts.append({name: np.ma.getdata(column)[kept] for name, column in rows.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _loc(foreground: Counts, values: Values) -> list[Rate]:
