@@ -155,7 +155,7 @@ def lists() -> None:
             each = file.stat().st_size / search.cells
             print(f"{search}, {each:.1f} bytes a cell, made in {cpu:.0f} CPU-s (0: made before)", flush=True)
             allowed, cpu = searchable(index), time.process_time()
-            by_lists, by_all = proposals.proposer(index, allowed), proposals.All(index.faiss)
+            by_lists, by_all = proposals.proposer(index, allowed), proposals.All(index.codes)
             print(f"opened in {1000 * (time.process_time() - cpu):.1f} CPU-ms", flush=True)
             vectors = index.vectors(np.random.default_rng(0).choice(allowed.size, 20))
 
@@ -333,6 +333,9 @@ def memory() -> None:
     tell("index, by images", lambda n: index(photos(n)), 1_000, 10_000)
     tell("index of a tar, by images", index_tar, 1_000, 100_000)
     tell("metrics and similar, by images", lambda n: (scripts["ask"], big(n), "2"), 1_000, 100_000)
+    for words in (("ledger",), ("threshold", "--calibration", "train")):
+        ask = (scripts["index"], *words, "--json", "--index")
+        tell(f"audit {words[0]}, by images", lambda n, ask=ask: (*ask, big(n)), 1_000, 100_000)  # type: ignore[misc]
     tell("metrics and similar, by times asked", lambda n: (scripts["ask"], big(1_000), str(n)), 20, 200)
 
 

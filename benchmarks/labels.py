@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import softmax
 from side_by_side import run
 
 from auditor.data.scenes import CLASSES, Recipe, render, sample_scene
-from auditor.measure.scores import require_scores, softmax
+from auditor.measure.scores import require_scores
 from auditor.questions.labels.ask import labels
 from auditor.store import Index
 
@@ -167,8 +168,8 @@ def compare(title: str, path: Path, known: Any, first: int) -> None:
         rows = index.query("SELECT id, path, labels, real FROM images WHERE usable ORDER BY id")
         truth, answer = find_truth(index, rows, known), labels(index)
         scores = require_scores(index)
-        images = softmax(np.stack([scores.image(int(image)) for image in rows["id"]]))
-        cells = np.stack([softmax(of_image).max(axis=0) for of_image in scores.each(rows["id"])])
+        images = softmax(np.stack([scores.image(int(image)) for image in rows["id"]]), axis=-1)
+        cells = np.stack([softmax(each, axis=-1).max(axis=0) for each in scores.each(rows["id"])])
     places = {path: place for place, path in enumerate(rows["path"])}
     free = ~truth.given & truth.asked
     missing, certain, wrong, sure = (np.full(free.shape, -9.0) for _ in range(4))

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.stats import fisher_exact
 
 from auditor.errors import DatasetError
+from auditor.measure.significance import over_represented
 from auditor.questions.artifacts.ask import artifacts, findings
 from auditor.search.associations import columns_of_images, compare_groups, odds_ratio
 from auditor.search.content import usable_images
@@ -86,6 +87,19 @@ def test_every_number_is_that_of_plain_loops_and_of_scipy(marked: Path) -> None:
                 odds = (a + 0.5) * (d + 0.5) / ((b + 0.5) * (c + 0.5))
                 assert odds_ratio(a, a + c, a + b, a + b + c + d) == pytest.approx(odds)
             place += 1
+
+
+def test_tests_beyond_a_level_change_nothing_below_it() -> None:
+    rng = np.random.default_rng(0)
+    totals, drawn = rng.integers(1, 60, 50), rng.integers(1, 90, (40, 1))
+    hits = rng.hypergeometric(totals, 200 - totals, np.broadcast_to(drawn, (40, 50)))
+    hits[::7] = np.minimum(totals, drawn)[::7]  # some that follow something
+    p_values, q_values = over_represented(hits, totals, drawn, 200)
+    p_screened, q_screened = over_represented(hits, totals, drawn, 200, 0.01)
+    assert 0 < np.count_nonzero(q_values < 0.01) < np.count_nonzero(p_screened < 1) < p_values.size
+    np.testing.assert_array_equal(p_screened[p_values <= 0.01], p_values[p_values <= 0.01])
+    np.testing.assert_array_equal(q_screened[q_values < 0.01], q_values[q_values < 0.01])
+    assert not ((q_screened < 0.01) & (q_values >= 0.01)).any()
 
 
 def test_exchanged_columns_give_no_mark(marked: Path) -> None:

@@ -18,7 +18,7 @@ from auditor.questions.similar.ask import similar, similar_to_vector
 from auditor.report.views import view_of
 from auditor.report.write import as_json
 from auditor.search.only import Only
-from auditor.store import Index
+from auditor.store import Index, codes
 from indexes import DIM, FakeImage, make_index, manifest, random_images
 
 REMOVED = [4, 9]
@@ -99,6 +99,19 @@ def test_similar_is_brute_force(
     ]
     cosines = [hit.cosine for hit in answer.hits]
     np.testing.assert_allclose(cosines, [min(cosine, 1.0) for cosine, _, _ in expected], atol=1e-6)
+
+
+def test_a_search_in_blocks_is_brute_force_too(
+    index: Index, images: list[FakeImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block of seven cells: no image lies in one, and some hold nothing that may be found."""
+    monkeypatch.setattr(codes, "BLOCK", 7 * 2 * DIM)
+    query = stored(images[2].features)[0, 1]
+    expected = brute_force(images, query, {(2, cell) for cell in range(9)})[:30]
+    answer = similar(index, images[2].path, 0, 1, k=30, per_image=0)
+    assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
+        (images[number].path, cell) for _, number, cell in expected
+    ]
 
 
 def is_of(image: FakeImage, label: int) -> bool:

@@ -78,7 +78,7 @@ def test_shares_of_the_logit_are_those_of_plain_loops(
         label = context.label
         part = whole = 0.0
         for place, image in enumerate(staying.images.tolist()):
-            if not staying.has[label, place]:
+            if not staying.has(np.array(label), np.array(place)):
                 continue
             features, norms = scenes.features(image).reshape(49, -1), scenes.norms(image).ravel()
             for cell in range(49):
@@ -250,7 +250,7 @@ def study(seed: int, classes: int = 150, planted: float = 0.25) -> Study:
     staying = Staying(
         images=np.arange(len(labels)),
         free=free,
-        has=np.arange(classes)[:, None] == labels,
+        labels=np.flatnonzero(np.arange(classes)[:, None] == labels),
         cells=np.array(cells),
         classes=np.array(said),
         places=np.array(places),

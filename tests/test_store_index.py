@@ -188,7 +188,7 @@ def test_features_norms_pooled_and_vectors_by_id(tmp_path: Path, images: list[Fa
         cells = np.array([100, 3, 26, 3])
         rows = [index.features(cell // 9).reshape(9, 16)[cell % 9] for cell in cells]
         np.testing.assert_array_equal(index.vectors(cells), rows)
-        codes = index.faiss.reconstruct_n(0, index.faiss.ntotal)
+        codes = index.codes.rows
         np.testing.assert_allclose(codes, index.vectors(np.arange(108)), atol=5e-4)
         lengths = np.linalg.norm(index.vectors(np.arange(9, 27)), axis=1)
         np.testing.assert_allclose(lengths, 1, atol=1e-6)
@@ -231,7 +231,7 @@ def test_an_answer_that_cannot_be_put_aside_gets_what_memory_there_is(tmp_path: 
 def test_an_index_without_images_opens(tmp_path: Path) -> None:
     with Index.open(make_index(tmp_path / "index", [])) as index:
         assert index.query("SELECT count(*) AS n FROM cells")["n"].tolist() == [0]
-        assert index.faiss.ntotal == 0
+        assert index.codes.rows.shape == (0, 16)
 
 
 def test_staged_images_become_a_shard_without_being_written_again(

@@ -66,7 +66,7 @@ def content(path: Path) -> dict[str, Any]:
             name: index.query(f"SELECT * FROM {name} ORDER BY ALL") for name in ("images", "cells", "classes")
         }
         vectors = index.vectors(np.arange(48 * 9))
-        codes = index.faiss.reconstruct_n(0, index.faiss.ntotal)
+        codes = index.codes.rows
         shards = index.generation.shards
     plain = {
         name: {key: repr(column.tolist()) for key, column in table.items()} for name, table in tables.items()

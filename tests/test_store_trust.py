@@ -415,7 +415,7 @@ def test_vectors_that_are_none_or_ask_for_a_terabyte_are_named(index: Path, tmp_
     (source,) = index.glob("derived/*/cells.faiss")
     content, path = source.read_bytes(), tmp_path / "cells.faiss"
     with Index.open(index) as opened:
-        count, dim = opened.faiss.ntotal, opened.manifest.dim
+        count, dim = opened.codes.rows.shape
     for broken in (b"", content[:20], b"IxXX" + content[4:], content[:12] + b"\xff" * 7 + content[19:]):
         path.write_bytes(broken)
         with pytest.raises(IndexDamaged, match=r"cells.faiss does not (open|belong).*; do this"):

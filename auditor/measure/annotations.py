@@ -48,11 +48,11 @@ class Annotations:
 
     def has_label(self, places: Numbers, classes: Numbers) -> Flags:
         """Whether each image is said to hold each class."""
-        return _holds(self.labels, places * self.classes + classes)
+        return holds(self.labels, places * self.classes + classes)
 
     def has_mark(self, cells: Numbers, classes: Numbers) -> Flags:
         """Whether each cell (place * cells + cell) is said to hold each class; not where the cell is -1."""
-        return _holds(self.marks, cells * self.classes + classes) & (cells >= 0)
+        return holds(self.marks, cells * self.classes + classes) & (cells >= 0)
 
     def shares(self) -> NDArray[np.float64]:
         """How many labelled images hold each class in each cell, (N, K) of all of them."""
@@ -94,7 +94,8 @@ def read_annotations(index: Index, images: Numbers) -> Annotations:
     return Annotations(classes, cells, np.unique(place * classes + label), keys, foreground)
 
 
-def _holds(keys: Numbers, wanted: Numbers) -> Flags:
+def holds(keys: Numbers, wanted: Numbers) -> Flags:
+    """Which of the wanted keys are among sorted ones."""
     if not len(keys):
         return np.zeros(wanted.shape, np.bool_)
     found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

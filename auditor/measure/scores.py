@@ -10,6 +10,8 @@ from auditor.measure.counts import require_head
 from auditor.store import Index
 from auditor.store.scores import Scores, StoredScores, stored_scores
 
+CLOSE = 1e-3  # to a probability: far more than single precision is off by
+
 
 def require_scores(index: Index) -> StoredScores:
     """The scores that the stored features give; BackboneError where the head is not affine."""
@@ -23,16 +25,24 @@ def require_scores(index: Index) -> StoredScores:
     return scores
 
 
-def evidence(scores: StoredScores, image: int, masks: NDArray[np.floating]) -> tuple[Scores, Scores]:
-    """What weighted sums of an image's cells (P, H * W) add to every class (P, K), and what the bias does.
+def evidence(
+    scores: StoredScores, images: NDArray[np.int64], masks: NDArray[np.floating]
+) -> tuple[Scores, Scores]:
+    """What weighted sums of images' cells (n, P, H * W) add to every class, and what the bias (n, K) does.
 
     Less the mean of all classes: a constant that is added to every class changes no answer.
     """
-    parts, bias = scores.parts(image, masks)
-    return parts - parts.mean(axis=1, keepdims=True), bias - bias.mean()
+    parts, bias = scores.parts(images, masks)
+    return parts - parts.mean(axis=-1, keepdims=True), bias - bias.mean(axis=-1, keepdims=True)
 
 
-def softmax(scores: Scores) -> NDArray[np.float64]:
-    """Probabilities over the last axis."""
-    shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+def are_surer(scores: Scores, tau: float) -> NDArray[np.bool_]:
+    """Whether the largest softmax probability over the last axis, whose numerator is 1, exceeds tau.
+
+    Single precision tells it of all but those that are close to tau, in a quarter of the time.
+    """
+    lead = scores.max(axis=-1, keepdims=True)
+    surest = 1 / np.exp(scores - lead).sum(axis=-1, dtype=np.float64)
+    close = np.abs(surest - tau) < CLOSE
+    surest[close] = 1 / np.exp(scores[close].astype(np.float64) - lead[close]).sum(axis=-1)
+    return np.asarray(surest > tau)

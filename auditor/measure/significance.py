@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.integer]
 
+ROUNDING = 1e-6  # far more than logarithms of factorials of millions are off by
+
 
 def mcnemar(gained: int, lost: int) -> float:
     """McNemar's exact test: were the images that changed as likely to gain as to lose?
@@ -61,21 +63,34 @@ def at_least(
 
 
 def over_represented(
-    hits: Counts, totals: Counts, drawn: Counts, everything: Counts | int
+    hits: Counts, totals: Counts, drawn: Counts, everything: Counts | int, level: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fisher's exact test, one-sided, of groups (g) against values (v); p, and q over all, each (g, v).
 
     Of `everything` images `totals` have a value; `drawn` were drawn at random: would as many as `hits`, or
-    more, have it?
+    more, have it? A p beyond `level` may be given as 1, which changes no q below it.
     """
     from scipy.stats import false_discovery_control, hypergeom
 
     tables = np.stack(np.broadcast_arrays(hits, totals, drawn, everything), axis=-1).astype(np.int64)
     p_values, some = np.ones(tables.shape[:-1]), tables[..., 0] > 0  # no hits at all are no fewer than any
+    if level < 1:
+        some &= _exactly(tables) <= level * (1 + ROUNDING)
     found, which = np.unique(tables[some], axis=0, return_inverse=True)  # most groups repeat a few tables
     own, of_value, of_group, all_ = found.T
     p_values[some] = np.clip(hypergeom.sf(own - 1, all_, of_value, of_group), 0.0, 1.0)[which.ravel()]
     return p_values, false_discovery_control(p_values.ravel()).reshape(p_values.shape)
+
+
+def _exactly(tables: Counts) -> NDArray[np.float64]:
+    """The chance of exactly so many hits: no more than that of so many or more, and far sooner found."""
+    from scipy.special import gammaln
+
+    log = gammaln(np.arange(int(tables.max(initial=0)) + 1) + 1.0)
+    hits, totals, drawn, everything = np.moveaxis(tables, -1, 0)
+    others, rest = everything - totals, drawn - hits
+    ways = log[totals] - log[hits] - log[totals - hits] + log[others] - log[rest] - log[others - rest]
+    return np.asarray(np.exp(ways - (log[everything] - log[drawn] - log[everything - drawn])))
 
 
 def correct(p_values: Sequence[float | None]) -> list[float | None]:

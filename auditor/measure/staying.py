@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from auditor.errors import DatasetError
 from auditor.grids import widened
 from auditor.measure.absence import explain_no_background
+from auditor.measure.annotations import holds
 from auditor.measure.chance import any_chance
 from auditor.measure.counts import require_head
 from auditor.store import Index
@@ -36,22 +37,41 @@ LABELS = "SELECT id AS image, unnest(list_distinct(labels)) AS class FROM images
 class Staying:
     """The labelled images (n,) that have free cells, and the cells (m,) of their background that stay.
 
-    `free` (n,) counts an image's free cells, `has` (K, n) says which classes it is labelled with. Of every
-    cell that says a class with the objects and without: its id, its class, its image as a place in `images`,
-    and whether it is free.
+    `free` (n,) counts an image's free cells; `labels` are the sorted keys class * n + place of what each is
+    labelled with. Of every cell that says a class with the objects and without: its id, its class, its image
+    as a place in `images`, and whether it is free.
     """
 
     images: Numbers
     free: Numbers
-    has: Flags
+    labels: Numbers
     cells: Numbers
     classes: Numbers
     places: Numbers
     is_free: Flags
 
+    @property
+    def totals(self) -> Numbers:
+        """How many of the images each class has, as far as the last that any is labelled with."""
+        return np.bincount(self.labels // max(len(self.images), 1))
+
     def exchanged(self, rng: np.random.Generator) -> Staying:
         """The same with labels exchanged among images."""
-        return replace(self, has=self.has[:, rng.permutation(len(self.images))])
+        given_to = np.argsort(rng.permutation(len(self.images)))
+        label, place = np.divmod(self.labels, len(self.images))
+        return replace(self, labels=np.sort(label * len(self.images) + given_to[place]))
+
+    def has(self, classes: Numbers, places: Numbers) -> Flags:
+        """Whether each of these images, as places, is labelled with each of these classes."""
+        return holds(self.labels, classes * len(self.images) + places)
+
+    def are_of(self, label: int) -> Flags:
+        """Which images (n,) are labelled with a class."""
+        count = len(self.images)
+        first, last = np.searchsorted(self.labels, (label * count, (label + 1) * count))
+        own = np.zeros(count, np.bool_)
+        own[self.labels[first:last] - label * count] = True
+        return own
 
     def counts(self, label: int) -> Numbers:
         """In how many free cells each image (n,) says a class."""
@@ -63,11 +83,11 @@ class Staying:
 
         None of a class that every image is labelled with.
         """
-        others = ~self.has[label]
+        others = ~self.are_of(label)
         if not others.any():
             return None
         base = np.asarray(counts[others].sum() / self.free[others].sum())
-        return any_chance(base, self.free)
+        return any_chance(base, np.arange(self.free.max() + 1))[self.free]
 
 
 def find_staying(index: Index) -> Staying:
@@ -89,7 +109,7 @@ def find_staying(index: Index) -> Staying:
     return Staying(
         images=images,
         free=free.sum(axis=1),
-        has=_labels(index, images),
+        labels=_labels(index, images),
         cells=images[places] * free.shape[1] + cells,
         classes=before[kept][stays],
         places=places,
@@ -97,12 +117,11 @@ def find_staying(index: Index) -> Staying:
     )
 
 
-def _labels(index: Index, images: Numbers) -> Flags:
+def _labels(index: Index, images: Numbers) -> Numbers:
     pairs = index.query(LABELS)
     chosen = np.isin(pairs["image"], images)
-    has = np.zeros((len(index.manifest.classes), len(images)), np.bool_)
-    has[pairs["class"][chosen], np.searchsorted(images, pairs["image"][chosen])] = True
-    return has
+    classes = np.asarray(pairs["class"][chosen], dtype=np.int64)
+    return np.unique(classes * len(images) + np.searchsorted(images, pairs["image"][chosen]))
 
 
 def _explain(index: Index, foreground: Flags, after: Numbers) -> str:

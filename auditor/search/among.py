@@ -74,12 +74,8 @@ def nearest_in_others(
     for chosen, others in scan(index, images, watch, wide=QUERIES):
         block = images[chosen]
         for part in np.split(np.arange(len(cells)), range(QUERIES, len(cells), QUERIES)):
-            similarity = vectors[part] @ others.T
-            similarity[:, is_out[block].ravel()] = -np.inf
-            by_image = similarity.reshape(len(part), len(block), width)
-            by_image[own[part][:, None] == block] = -np.inf
-            place = by_image.argmax(axis=2)
-            best = np.take_along_axis(by_image, place[..., None], axis=2)[..., 0]
+            is_own = own[part][:, None] == block
+            best, place = _best_of(vectors[part] @ others.T, is_out[block].ravel(), is_own)
             every = np.concatenate([cosines[part], best], axis=1)
             every_id = np.concatenate([found[part], block * width + place], axis=1)
             order = np.argsort(-every, axis=1, kind="stable")[:, :k]
@@ -87,3 +83,17 @@ def nearest_in_others(
             found[part] = np.take_along_axis(every_id, order, axis=1)
     has_none = ~np.isfinite(cosines) | is_out.ravel()[cells, None]
     return np.where(has_none, -1, found), np.where(has_none, 0, np.minimum(cosines, 1))
+
+
+def _best_of(
+    similarity: NDArray[np.float32], is_out: NDArray[np.bool_], is_own: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The largest of each image and its place, (q, m), among cosines with all cells (q, m * H * W).
+
+    In a function of its own, so that one block of cosines is gone before the next is made.
+    """
+    similarity[:, is_out] = -np.inf
+    by_image = similarity.reshape(*is_own.shape, -1)
+    by_image[is_own] = -np.inf
+    place = by_image.argmax(axis=2)
+    return np.take_along_axis(by_image, place[..., None], axis=2)[..., 0], place

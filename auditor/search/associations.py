@@ -123,8 +123,11 @@ class Tests:
     q_values: NDArray[np.float64]
 
 
-def compare_groups(groups: csr_array, columns: Sequence[Values]) -> Tests:
-    """Every group of images, ones in (g, n), against every value of every column."""
+def compare_groups(groups: csr_array, columns: Sequence[Values], level: float = 1.0) -> Tests:
+    """Every group of images, ones in (g, n), against every value of every column.
+
+    Any p beyond `level` may be given as 1.
+    """
     hits = [(groups @ values.table).toarray() for values in columns]
     sizes = [len(values.names) for values in columns]
     known = [groups @ values.known.astype(np.int64) for values in columns]
@@ -132,9 +135,8 @@ def compare_groups(groups: csr_array, columns: Sequence[Values]) -> Tests:
     of_values = np.concatenate([values.totals for values in columns])
     drawn = np.repeat(np.stack(known, axis=1), sizes, axis=1)
     together = np.concatenate(hits, axis=1)
-    return Tests(
-        together, of_values, drawn, everything, *over_represented(together, of_values, drawn, everything)
-    )
+    p_and_q = over_represented(together, of_values, drawn, everything, level)
+    return Tests(together, of_values, drawn, everything, *p_and_q)
 
 
 def group_table(groups: Numbers, images: Numbers, count: int) -> csr_array:

@@ -20,7 +20,7 @@ AT_PLACE = "SELECT image, cell FROM cells WHERE variant = 0 AND foreground = $fo
 
 def has_content(index: Index, images: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which cells (n, H * W) of these images (n,) have a feature that is not all zeros."""
-    return np.not_equal(index.lengths()[images], 0)
+    return np.not_equal(index.lengths(images), 0)
 
 
 def usable_images(index: Index) -> NDArray[np.int64]:

@@ -47,7 +47,7 @@ def nearest_cells(
     by = proposer(index, allowed)
     cells, cosines = find_cells(index, by, vector, k, allowed, per_image)
     if len(cells) < k and not by.is_exact:  # its lists hold no more
-        cells, cosines = find_cells(index, All(index.faiss), vector, k, allowed, per_image)
+        cells, cosines = find_cells(index, All(index.codes), vector, k, allowed, per_image)
     return describe_hits(index, cells, cosines)
 
 

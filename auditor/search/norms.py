@@ -45,7 +45,7 @@ def measure_norms(index: Index) -> Norms | None:
     Of lengths whose logarithms are normal, 1 in 800,000 is so far out.
     """
     images, width = usable_images(index), index.manifest.cells_per_image
-    lengths = index.lengths()[images].ravel()
+    lengths = index.lengths(images).ravel()
     cells = (images[:, None] * width + np.arange(width)).ravel()
     cells, lengths = cells[lengths > 0], lengths[lengths > 0]
     if not len(lengths):

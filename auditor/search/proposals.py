@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.store import Index
+from auditor.store.codes import Codes, selector
 
 LARGE = 5_000_000
 """Cells that are compared one by one; where more may be found, the lists of the index propose.
@@ -40,7 +41,7 @@ class Proposer(Protocol):
 class All:
     """Compares every allowed cell."""
 
-    faiss: Any
+    codes: Codes
     is_exact: bool = True
 
     def propose(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -48,19 +49,16 @@ class All:
 
         A few more than k are asked for, and more again only where ties go on behind them.
         """
-        import faiss
-
         if k <= 0:
             return np.empty(0, dtype=np.int64)
-        total, wanted = int(np.count_nonzero(allowed)), k + MARGIN
-        # the types that FAISS ships are those of its C++ constructors
-        parameters = faiss.SearchParameters(sel=_selector(allowed))  # type: ignore[call-arg]
+        flat = allowed.ravel()
+        total, wanted = int(np.count_nonzero(flat)), k + MARGIN
         while True:
             with _one_thread():
-                cosines, cells = self.faiss.search(vector[None], min(wanted, total), params=parameters)
-            near = cosines[0] >= cosines[0, k - 1] - SLACK
-            if wanted >= total or not near[-1]:
-                return np.asarray(cells[0][near], dtype=np.int64)
+                cosines, cells = self.codes.search(vector, min(wanted, total), flat)
+            near = np.count_nonzero(cosines >= cosines[k - 1] - SLACK)  # they come best first
+            if wanted >= total or near < len(cells):
+                return cells[:near]
             wanted *= 4
 
 
@@ -86,7 +84,7 @@ class Lists:
         """For unit vectors (q, C) the ids (q, count) of the best cells by their codes; -1 behind the last."""
         import faiss
 
-        inner = faiss.SearchParametersIVF(sel=_selector(allowed), nprobe=self.probed)  # type: ignore[call-arg]
+        inner = faiss.SearchParametersIVF(sel=selector(allowed), nprobe=self.probed)  # type: ignore[call-arg]
         parameters = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]
         return np.asarray(self.faiss.search(vectors, count, params=parameters)[1], dtype=np.int64)
 
@@ -95,7 +93,7 @@ def proposer(index: Index, allowed: NDArray[np.bool_]) -> Proposer:
     """All cells where no more than `LARGE` may be found or the index has no lists, else its lists."""
     search = index.generation.search
     if search is None or np.count_nonzero(allowed) <= LARGE or index.lists is None:
-        return All(index.faiss)
+        return All(index.codes)
     return Lists(index.lists, search.probed, search.reranked)
 
 
@@ -103,12 +101,6 @@ def recall_of(index: Index, allowed: NDArray[np.bool_]) -> float | None:
     """The measured share of the nearest cells that a search finds; None where it is exact."""
     search = index.generation.search
     return None if search is None or proposer(index, allowed).is_exact else search.recall
-
-
-def _selector(allowed: NDArray[np.bool_]) -> Any:
-    import faiss
-
-    return faiss.IDSelectorBitmap(np.packbits(allowed.ravel(), bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 @contextmanager

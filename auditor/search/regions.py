@@ -22,13 +22,10 @@ WORK = 4e12  # multiplications of one search: about a minute on two cores
 TOP = 5
 IMAGES = "SELECT id, path, {columns} FROM images WHERE usable ORDER BY id"
 CELLS = """
-SELECT {columns} FROM cells JOIN images ON images.id = image
-WHERE usable AND variant = 0 ORDER BY image, cell
-"""
-COVERED = """
 SELECT image, {columns} FROM cells JOIN images ON images.id = image
-WHERE usable AND variant = 2 ORDER BY image, cell
+WHERE usable AND variant = $variant AND image BETWEEN $first AND $last ORDER BY image, cell
 """
+READ = 10_000  # images whose cells are read at a time
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
@@ -40,12 +37,13 @@ class Guesses:
     """The first classes (..., T) and their probabilities; what is left is spread over the other classes."""
 
     classes: int
-    top: Numbers
-    p: Shares
+    top: NDArray[np.int32]
+    p: NDArray[np.float32]
 
-    def of(self, wanted: Numbers, where: Numbers | None = None) -> Shares:
+    def of(self, wanted: NDArray[np.integer], where: Numbers | None = None) -> Shares:
         """The probability of a class at each place."""
         top, p = (self.top, self.p) if where is None else (self.top[where], self.p[where])
+        p = p.astype(np.float64)
         rest = (1 - p.sum(axis=-1)).clip(0) / max(self.classes - top.shape[-1], 1)
         is_wanted = top == wanted[..., None]
         return np.asarray(np.where(is_wanted.any(axis=-1), (p * is_wanted).sum(axis=-1), rest))
@@ -55,16 +53,16 @@ class Guesses:
 class Shown:
     """What usable images show: the guesses of each image (n,), of their cells (n * N,) laid end to end.
 
-    `covered` are those of cells with the annotated objects covered, and `is_covered` (n,) whether that was
-    ever tried.
+    `kept` and `stays` (n * N,) say of the first guess of each cell how probable it is with the annotated
+    objects covered, and whether it is the first then too; 1 and yes where that was never tried.
     """
 
     ids: Numbers
     paths: NDArray[np.object_]
     images: Guesses
     cells: Guesses
-    covered: Guesses
-    is_covered: Flags
+    kept: Shares
+    stays: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +118,38 @@ class Regions:
 def read_shown(index: Index) -> Shown:
     """The guesses that the index keeps of its usable images."""
     width, classes = min(TOP, len(index.manifest.classes)), len(index.manifest.classes)
-    cells = index.manifest.cells_per_image
     images = index.query(IMAGES.format(columns=_columns("top5_original", width)))
     ids = np.asarray(images["id"], dtype=np.int64)
-    columns = _columns("top5", width)
-    original = index.query(CELLS.format(columns=columns))
-    rows = index.query(COVERED.format(columns=columns))
-    place = np.searchsorted(ids, np.asarray(rows["image"], dtype=np.int64)[::cells])
-    is_covered = np.zeros(len(ids), np.bool_)
-    is_covered[place] = True
-    top, p = np.full((len(ids), cells, width), -1), np.zeros((len(ids), cells, width))
-    covered = _guesses(rows, width, classes)
-    top[place], p[place] = covered.top.reshape(-1, cells, width), covered.p.reshape(-1, cells, width)
-    flat = Guesses(classes, top.reshape(-1, width), p.reshape(-1, width))
+    shape = (len(ids), index.manifest.cells_per_image)
+    top, p = np.empty((*shape, width), np.int32), np.empty((*shape, width), np.float32)
+    kept, stays = np.ones(shape), np.ones(shape, np.bool_)
+    for start in range(0, len(ids), READ):
+        part = slice(start, start + READ)
+        _, own = _read_cells(index, ids[part], 0)
+        top[part], p[part] = own.top, own.p
+        covered, then = _read_cells(index, ids[part], 2)
+        place = np.searchsorted(ids, covered)
+        kept[place] = then.of(top[place, :, 0])
+        stays[place] = then.top[..., 0] == top[place, :, 0]
     return Shown(
         ids,
         np.asarray(images["path"], dtype=np.object_),
         _guesses(images, width, classes),
-        _guesses(original, width, classes),
-        flat,
-        is_covered,
+        Guesses(classes, top.reshape(-1, width), p.reshape(-1, width)),
+        kept.ravel(),
+        stays.ravel(),
     )
+
+
+def _read_cells(index: Index, ids: Numbers, variant: int) -> tuple[Numbers, Guesses]:
+    """Those of usable images (in order) that have the variant, and the guesses (n, N) of their cells."""
+    width, cells = min(TOP, len(index.manifest.classes)), index.manifest.cells_per_image
+    which = {"variant": variant, "first": int(ids[0]), "last": int(ids[-1])}
+    rows = index.query(CELLS.format(columns=_columns("top5", width)), which)
+    found = _guesses(rows, width, len(index.manifest.classes))
+    shape = (-1, cells, width)
+    guesses = Guesses(found.classes, found.top.reshape(shape), found.p.reshape(shape))
+    return np.asarray(rows["image"], dtype=np.int64)[::cells], guesses
 
 
 def find_regions(index: Index, shown: Shown, said: Annotations, watch: Watch) -> Regions:
@@ -149,12 +158,10 @@ def find_regions(index: Index, shown: Shown, said: Annotations, watch: Watch) ->
     top, p = shown.cells.top, shown.cells.p
     second = p[:, 1] if p.shape[1] > 1 else np.zeros(len(p))
     won = np.where(p[:, 0] >= MARGIN * second, top[:, 0], -1)
-    region_of = connect(won.reshape(-1, *index.grid)).ravel()
+    region_of = _number_regions(won.reshape(-1, *index.grid)).ravel()
     inside = np.flatnonzero(region_of >= 0)
-    number, place, label = region_of[inside], inside // cells, won[inside]
-    is_covered = shown.is_covered[place]
-    kept = np.where(is_covered, shown.covered.of(label, inside), 1.0)
-    sureness = p[inside, 0] * (INSIDE + kept) / (INSIDE + 1)
+    number, place, label = region_of[inside], inside // cells, won[inside].astype(np.int64)
+    sureness = p[inside, 0] * (INSIDE + shown.kept[inside]) / (INSIDE + 1)
     order = np.lexsort((inside, -sureness, number))
     firsts = np.flatnonzero(np.diff(number[order], prepend=-1))
     size = np.diff(np.append(firsts, len(order)))
@@ -175,12 +182,21 @@ def find_regions(index: Index, shown: Shown, said: Annotations, watch: Watch) ->
     places = np.searchsorted(shown.ids, near // cells) * cells + near % cells
     return Regions(
         place[first], label[first], size, inside[first], own, mean,
-        ~is_covered[first] | (shown.covered.top[inside[first], 0] == label[first]),
-        region_of, asked[is_asked], np.where(near < 0, -1, places),
+        shown.stays[inside[first]], region_of, asked[is_asked], np.where(near < 0, -1, places),
     )  # fmt: skip
 
 
-def connect(won: Numbers) -> Numbers:
+def _number_regions(won: NDArray[np.integer]) -> Numbers:
+    """`connect`, some images at a time: a region lies in one."""
+    numbers, regions = np.empty(won.shape, np.int64), 0
+    for start in range(0, len(won), READ):
+        found = connect(won[start : start + READ])
+        numbers[start : start + READ] = np.where(found < 0, -1, found + regions)
+        regions += int(found.max(initial=-1)) + 1
+    return numbers
+
+
+def connect(won: NDArray[np.integer]) -> Numbers:
     """Number the regions of grids (n, H, W) of classes: equal cells that touch, at corners too; -1 for -1."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -211,4 +227,4 @@ def _columns(name: str, width: int) -> str:
 def _guesses(rows: dict[str, NDArray[np.generic]], width: int, classes: int) -> Guesses:
     top = np.stack([np.ma.filled(rows[f"k{n}"], -1) for n in range(1, width + 1)], axis=-1)
     p = np.stack([np.ma.filled(rows[f"p{n}"], 0.0) for n in range(1, width + 1)], axis=-1)
-    return Guesses(classes, top.astype(np.int64), p.astype(np.float64))
+    return Guesses(classes, top.astype(np.int32), p.astype(np.float32))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
 import os
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,7 +133,11 @@ class Verified:
 
 
 class Rows:
-    """A shard's array, memory-mapped; rows are verified before they are given out for the first time."""
+    """A shard's array, memory-mapped; rows are verified before they are given out for the first time.
+
+    Its pages go back to the system, which keeps what it has room for, as soon as they were read: whoever
+    goes over a whole index holds none of it.
+    """
 
     def __init__(
         self, verified: Verified, parts: Sequence[str], facts: FileFacts, shape: Sequence[int], fix: str
@@ -148,6 +154,7 @@ class Rows:
         if size != facts.bytes or zlib.crc32(head) != self._sums[0]:
             raise self._damaged()
         self._array: NDArray[Any] = np.load(path, mmap_mode="r")
+        self._map: mmap.mmap = self._array.base
         if self._array.shape != tuple(shape):
             raise self._damaged()
         self._seen = np.full(len(self._array), verified.is_known(parts, facts))
@@ -156,6 +163,7 @@ class Rows:
         """These rows."""
         self._require(rows)
         chosen: NDArray[Any] = self._array[rows]
+        release(self._map)
         return chosen
 
     def take_cells(self, rows: NDArray[np.integer], cells: NDArray[np.integer]) -> NDArray[Any]:
@@ -163,28 +171,34 @@ class Rows:
         self._require(rows)
         by_cell = self._array.reshape(len(self._array), -1, *self._array.shape[3:])
         chosen: NDArray[Any] = by_cell[rows, cells]
+        release(self._map)
         return chosen
 
-    def _require(self, rows: NDArray[np.integer] | int) -> None:
-        asked = np.atleast_1d(rows)
-        new = set(asked[~self._seen[asked]].tolist())  # np.unique would load numpy.ma for every command
-        for row in new:
-            self._verify(row)
-        if new and self._seen.all():
-            self._verified.note(self._parts, self._facts)
-
     def all(self) -> NDArray[Any]:
-        """The whole array, every row of it verified."""
-        self._require(np.arange(len(self._array)))
-        return self._array
+        """A copy of the whole array."""
+        return self.take(np.arange(len(self._array)))
 
-    def _verify(self, row: int) -> None:
-        if zlib.crc32(np.ascontiguousarray(self._array[row]).data) != self._sums[row + 1]:
-            raise self._damaged()
-        self._seen[row] = True
+    def _require(self, rows: NDArray[np.integer] | int) -> None:
+        """Verify what was not yet; once that is the whole file, it is known in this state."""
+        asked = np.atleast_1d(rows)
+        unseen = list(
+            set(asked[~self._seen[asked]].tolist())
+        )  # np.unique would load numpy.ma for every command
+        for row in unseen:
+            if zlib.crc32(self._array[row].data) != self._sums[row + 1]:
+                raise self._damaged()
+        self._seen[unseen] = True
+        if unseen and self._seen.all():
+            self._verified.note(self._parts, self._facts)
 
     def _damaged(self) -> IndexDamaged:
         return IndexDamaged(f"{self._path} is damaged; {self._fix}")
+
+
+def release(mapped: mmap.mmap) -> None:
+    """Give the pages of a mapped file back to the system; whoever reads there again maps them again."""
+    if sys.platform != "win32":  # which has no such call
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _state(path: str, facts: FileFacts) -> list[int] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged, first_line
 from auditor.store.blocks import Verified
+from auditor.store.codes import Codes
 from auditor.store.columns import CELLS, IMAGES, connect, parquet_table, quoted
 from auditor.store.generations import DATABASE, VECTORS
 from auditor.store.manifest import Manifest, check_command
@@ -161,19 +162,19 @@ def open_database(path: Path, fingerprint: str, fix: str) -> duckdb.DuckDBPyConn
     return connection
 
 
-def open_vectors(path: Path, cells: int, dim: int, fix: str) -> Any:
-    """The FAISS index, memory-mapped; IndexDamaged where it does not open or fit the shards."""
+def open_vectors(path: Path, cells: int, dim: int, fix: str) -> Codes:
+    """The cells of cells.faiss, memory-mapped; IndexDamaged where it is no FAISS index or fits no shards."""
     import faiss
 
     limit = faiss.get_deserialization_vector_byte_limit()
     # a crafted size could ask for a terabyte: nothing in a file is larger than the file
     faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
     try:
-        vectors = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        vectors: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
         raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
     finally:
         faiss.set_deserialization_vector_byte_limit(limit)
     if (vectors.ntotal, vectors.d) != (cells, dim):
         raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
-    return vectors
+    return Codes(path, cells, dim)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from auditor.errors import CellError, IndexBusy, IndexDamaged, IndexMismatch, OutputError
 from auditor.records import IndexSummary
 from auditor.store.blocks import Rows, Verified
+from auditor.store.codes import Codes
 from auditor.store.columns import quoted, read_parquet
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.generations import DATABASE, LISTS, VECTORS, Generation, ShardRef, read_current
@@ -100,8 +101,8 @@ class Index:
         return self.generation.images
 
     @cached_property
-    def faiss(self) -> Any:
-        """The exact FAISS index over all cells: id = cell id, inner product of unit vectors."""
+    def codes(self) -> Codes:
+        """All cells for exact search by FAISS: row = cell id, inner product of unit vectors."""
         path = self.file(VECTORS)
         assert path is not None
         cells = self.images * self.manifest.cells_per_image
@@ -170,40 +171,40 @@ class Index:
         """The backbone's own pooled vector (C,)."""
         return np.asarray(self._row("pooled.npy", image), dtype=np.float32)
 
+    def grids(self, images: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Unit vectors (n, H * W, C) of all cells of image ids."""
+        return unit(self.stored(images))
+
     def vectors(self, cells: NDArray[np.integer]) -> NDArray[np.float32]:
         """Unit vectors (n, C) of cell ids."""
-        return unit(self._gather("features.npy", cells, (self.manifest.dim,)))
+        return unit(self._gather("features.npy", *np.divmod(cells, self.manifest.cells_per_image)))
 
     def stored(self, images: NDArray[np.integer]) -> NDArray[np.float32]:
         """The cells (n, H * W, C) of images as they are stored: to 2 ** -11 of their length unit vectors."""
-        shards = np.searchsorted(self._firsts, images, side="right") - 1
-        values = np.empty((len(images), self.manifest.cells_per_image, self.manifest.dim), np.float32)
-        for shard in np.unique(shards):
-            chosen = shards == shard
-            rows = self._array(int(shard), "features.npy").take(images[chosen] - self._firsts[shard])
-            values[chosen] = rows.reshape(len(rows), *values.shape[1:])
-        return values
+        shape = (self.manifest.cells_per_image, self.manifest.dim)
+        return self._gather("features.npy", images).reshape(len(images), *shape)
 
-    def lengths(self) -> NDArray[np.float32]:
-        """The norms (images, H * W) of all cells, zeros for images without features."""
-        arrays = [self._array(number, "norms.npy").all() for number in range(len(self._firsts))]
-        cells = self.manifest.cells_per_image
-        rows = [array.reshape(len(array), cells) for array in arrays]
-        return np.concatenate(rows) if rows else np.zeros((0, cells), np.float32)
+    def lengths(self, images: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """The norms (n, H * W) of the cells of images, all by default; zeros where there are no features."""
+        wanted = np.arange(self.images) if images is None else images
+        return self._gather("norms.npy", wanted).reshape(len(wanted), self.manifest.cells_per_image)
 
     def is_empty(self, cells: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which of these cell ids (n,) have no content: a feature of zeros, which is similar to nothing."""
-        return np.equal(self._gather("norms.npy", cells, ()), 0)
+        return np.equal(self._gather("norms.npy", *np.divmod(cells, self.manifest.cells_per_image)), 0)
 
-    def _gather(self, file: str, cells: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """What a file of the shards says of each cell id, (n, *shape)."""
-        images, inside = np.divmod(np.asarray(cells, dtype=np.int64), self.manifest.cells_per_image)
-        shards = np.searchsorted(self._firsts, images, side="right") - 1
+    def _gather(
+        self, file: str, images: NDArray[np.integer], cells: NDArray[np.integer] | None = None
+    ) -> NDArray[np.float32]:
+        """What a file of the shards says of each image (n, H, W, ...), or of one cell of each (n, ...)."""
+        images = np.asarray(images, dtype=np.int64)
+        shape = (*(() if cells is not None else self.grid), *self._shapes[file])
         values = np.empty((len(images), *shape), dtype=np.float32)
+        shards = np.searchsorted(self._firsts, images, side="right") - 1
         for shard in np.flatnonzero(np.bincount(shards)):
-            chosen = shards == shard
-            rows = images[chosen] - self._firsts[shard]
-            values[chosen] = self._array(int(shard), file).take_cells(rows, inside[chosen])
+            chosen, rows = shards == shard, self._array(int(shard), file)
+            within = images[chosen] - self._firsts[shard]
+            values[chosen] = rows.take(within) if cells is None else rows.take_cells(within, cells[chosen])
         return values
 
     def image(self, path: str) -> int:
@@ -254,6 +255,11 @@ class Index:
         ).fetchall()
         return ", ".join(path for (path,) in rows) or "none, the index is empty"
 
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """What the arrays of a shard hold of a cell, `pooled.npy` of an image."""
+        return {"features.npy": (self.manifest.dim,), "norms.npy": (), "pooled.npy": (self.manifest.dim,)}
+
     def _row(self, file: str, image: int) -> NDArray[Any]:
         if not 0 <= image < self.images:
             raise CellError(f"{self.name} has no image with id {image}")
@@ -266,13 +272,9 @@ class Index:
         shard = read_shard(self.path, seen.name)
         if ShardRef.of(shard) != seen:
             raise IndexDamaged(f"{self.path / SHARDS / seen.name} was changed since it was indexed; {fix}")
-        cells = (seen.images, *self.manifest.grid)
-        shapes = {
-            "features.npy": (*cells, self.manifest.dim),
-            "norms.npy": cells,
-            "pooled.npy": (seen.images, self.manifest.dim),
-        }
-        return Rows(self.verified, (SHARDS, seen.name, file), shard.files[file], shapes[file], fix)
+        grid = () if file == "pooled.npy" else self.grid
+        shape = (seen.images, *grid, *self._shapes[file])
+        return Rows(self.verified, (SHARDS, seen.name, file), shard.files[file], shape, fix)
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -43,53 +43,61 @@ class StoredScores:
 
     def cells(self, image: int) -> Scores:
         """Class scores (H * W, K) of an image's cells."""
-        return self._apply(self._scaled(image), image)
+        return self._apply(self._scaled([image])[0], image)
 
     def each(self, images: Sequence[int] | NDArray[np.integer]) -> Iterator[Scores]:
         """Class scores (H * W, K) of one image after another; one product for each block of them."""
+        for block in self.blocks(images):
+            yield from block
+
+    def blocks(self, images: Sequence[int] | NDArray[np.integer]) -> Iterator[Scores]:
+        """Class scores (n, H * W, K) of some images at a time, in order."""
         wanted = np.asarray(images, dtype=np.int64)
         for block in np.split(wanted, range(BLOCK, len(wanted), BLOCK)):
-            vectors = [self._scaled(int(image)) for image in block]
-            scores: dict[int, Scores] = {}
-            for head in np.unique(self.heads[block]):
-                places = np.flatnonzero(self.heads[block] == head)
-                product = self._apply(np.concatenate([vectors[place] for place in places]), block[places[0]])
-                parts = product.reshape(len(places), -1, product.shape[-1])
-                scores |= dict(zip(places.tolist(), parts, strict=True))
-            yield from (scores[place] for place in range(len(block)))
+            vectors, heads = self._scaled(block), self.heads[block]
+            scores = np.empty((*vectors.shape[:2], self.head.bias.shape[-1]), np.float32)
+            for head in np.unique(heads):
+                places = np.flatnonzero(heads == head)
+                product = self._apply(vectors[places].reshape(-1, vectors.shape[-1]), block[places[0]])
+                scores[places] = product.reshape(len(places), *scores.shape[1:])
+            yield scores
 
     def image(self, image: int) -> Scores:
         """The image's own class scores (K,), from its pooled vector."""
         pooled = self.index.pooled(image)
         return self._apply(pooled / self._pooled_length(image) if self.head.is_probe else pooled, image)
 
-    def parts(self, image: int, masks: NDArray[np.floating]) -> tuple[Scores, Scores]:
-        """What weighted sums of an image's cells, masks (P, H * W), add to every class (P, K); the bias (K,).
+    def parts(self, images: NDArray[np.int64], masks: NDArray[np.floating]) -> tuple[Scores, Scores]:
+        """What weighted sums of cells, masks (n, P, H * W), add to every class (n, P, K); the bias (n, K).
 
         Where the readout is exact and each column of the masks sums to 1 / (H * W), all of it is the image's.
         """
-        head = self.heads[image]
-        vectors = np.asarray(masks, dtype=np.float32) @ self._scaled(image)
-        return vectors @ self.head.weight[head].T, self.head.bias[head]
+        heads = self.heads[images]
+        vectors = np.asarray(masks, dtype=np.float32) @ self._scaled(images)
+        added = np.empty((*vectors.shape[:2], self.head.bias.shape[-1]), np.float32)
+        for head in np.unique(heads):
+            added[heads == head] = vectors[heads == head] @ self.head.weight[head].T
+        return added, self.head.bias[heads]
 
-    def _scaled(self, image: int) -> Scores:
-        """What the head reads of each cell (H * W, C)."""
-        features = self.index.features(image).reshape(-1, self.index.manifest.dim)
-        return np.asarray(features * self._lengths(image)[:, None], dtype=np.float32)
+    def _scaled(self, images: Sequence[int] | NDArray[np.integer]) -> Scores:
+        """What the head reads of each cell of images (n, H * W, C)."""
+        wanted = np.asarray(images, dtype=np.int64)
+        return np.asarray(self.index.grids(wanted) * self._lengths(wanted)[..., None], dtype=np.float32)
 
     def _apply(self, vectors: Scores, image: int) -> Scores:
         """W h + b of vectors (..., C), by the image's head."""
         head = self.heads[image]
         return np.asarray(vectors @ self.head.weight[head].T + self.head.bias[head], dtype=np.float32)
 
-    def _lengths(self, image: int) -> Scores:
-        """What unit-length cells (H * W,) are multiplied by: a probe reads directions (4.3)."""
-        norms = self.index.norms(image).ravel()
+    def _lengths(self, images: NDArray[np.int64]) -> Scores:
+        """What unit-length cells (n, H * W) are multiplied by: a probe reads directions (4.3)."""
+        norms = self.index.lengths(images)
         if not self.head.is_probe:
             return norms
         if not self.is_exact:
             return np.ones_like(norms)
-        return np.asarray(norms / self._pooled_length(image), dtype=np.float32)
+        pooled = np.array([self._pooled_length(int(image)) for image in images], np.float32)
+        return np.asarray(norms / pooled[:, None], dtype=np.float32)
 
     def _pooled_length(self, image: int) -> float:
         """The length of the pooled vector, 1 where that is zero."""

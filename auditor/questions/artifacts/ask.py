@@ -54,7 +54,8 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
     place = np.searchsorted(images, cells // index.manifest.cells_per_image)
     members = group_table(groups, place, len(images))
     kept = np.flatnonzero(members.sum(axis=1) >= LEAST)
-    tests = compare_groups(members[kept], columns)
+    members = members[kept]
+    tests = compare_groups(members, columns, LEVEL)
     found = np.flatnonzero((tests.q_values < LEVEL).any(axis=1))
     chosen = np.where(np.isin(groups, kept[found]), groups + 1, 0)  # 0 is no group
     inside = chosen > 0
@@ -65,7 +66,7 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
     ]
     rng = np.random.default_rng(seed)
     shuffles = ([values.shuffled(rng) for values in columns] for _ in range(RUNS))
-    by_chance = (compare_groups(members[kept], shuffled).q_values < LEVEL for shuffled in shuffles)
+    by_chance = (compare_groups(members, shuffled, LEVEL).q_values < LEVEL for shuffled in shuffles)
     return Artifacts(
         index=index.name,
         groups=len(kept),

@@ -152,7 +152,7 @@ def _wrong(shown: Shown, regions: Regions, said: Annotations, agreement: Agreeme
 
 def _most_probable(shown: Shown, said: Annotations, cell: Numbers, pair: Numbers, pairs: int) -> Numbers:
     """For each pair the unassigned class of the largest sum of probabilities in the pair's cells, or -1."""
-    top, p = shown.cells.top[cell], shown.cells.p[cell]
+    top, p = shown.cells.top[cell].astype(np.int64), shown.cells.p[cell]
     place = np.repeat(cell[:, None] // said.cells, top.shape[1], axis=1)
     is_free = ~said.has_label(place, top)
     keys = np.repeat(pair[:, None], top.shape[1], axis=1)[is_free] * said.classes + top[is_free]
@@ -190,7 +190,8 @@ def _suspect(shown: Shown, said: Annotations, places: Numbers, label: Numbers, s
     cells = places[:, None] * said.cells + np.arange(said.cells)
     own = said.has_mark(cells, np.repeat(label[:, None], said.cells, axis=1))
     foreground = said.foreground[places]
-    wins = Wins(suggested, shown.cells.top[cells, 0], shown.cells.p[cells, 0])
+    top, p = shown.cells.top[cells, 0], shown.cells.p[cells, 0]
+    wins = Wins(suggested, top.astype(np.int64), p.astype(np.float64))
     holds: Flags = judge(wins, Said(label, own, foreground & ~own, ~foreground))[0]
     return holds
 

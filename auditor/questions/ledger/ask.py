@@ -25,7 +25,7 @@ from auditor.questions.ledger.record import (
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import certify
 from auditor.store import Index
-from auditor.store.scores import StoredScores, stored_scores
+from auditor.store.scores import BLOCK, StoredScores, stored_scores
 
 EXACT = ("exact", "exact-affine", "exact-attn")
 UNKNOWN = "other objects"
@@ -140,36 +140,42 @@ def _bias(index: Index, image: int) -> NDArray[np.float64]:
 class _Sums:
     """The parts of every image's own classes, and what a background cell of other images adds to each class.
 
-    own: by class its images' path, foreground, background, bias and share of background cells.
+    Of every image and label (m,): `label`; `image`, a place in `paths`; and `own` (m, 4): foreground,
+    background, bias and share of background cells.
     """
 
     def __init__(self, index: Index) -> None:
-        self.scores = exact_scores(index)
-        self.own: dict[int, list[tuple[str, float, float, float, float]]] = {}
-        self.others = np.zeros(len(index.manifest.classes))
-        self.squares = np.zeros(len(index.manifest.classes))
-        self.counts = np.zeros(len(index.manifest.classes), dtype=np.int64)
-        rows = index.query(ANNOTATED)
+        scores, rows = exact_scores(index), index.query(ANNOTATED)
         if not len(rows["id"]):
             reason = explain_absence(index) or "no image is annotated"
             raise DatasetError(f"a ledger needs to know where the objects are: {reason}")
-        columns = (rows[name] for name in ("id", "path", "labels", "flags"))
-        for image, path, labels, flags in zip(*columns, strict=True):
-            self._add(int(image), str(path), [int(each) for each in labels], np.asarray(flags, np.bool_))
+        ids, self.paths = np.asarray(rows["id"], dtype=np.int64), rows["path"]
+        sizes = [len(labels) for labels in rows["labels"]]
+        self.image = np.repeat(np.arange(len(ids)), sizes)
+        self.label = np.concatenate(rows["labels"]).astype(np.int64)
+        self.own = np.zeros((len(self.label), 4))
+        self.others, self.squares, self.counts = np.zeros((3, len(index.manifest.classes)))
+        for start in range(0, len(ids), BLOCK):
+            part = slice(start, start + BLOCK)
+            self._add(scores, start, ids[part], np.stack(list(rows["flags"][part])).astype(np.bool_))
 
-    def _add(self, image: int, path: str, labels: list[int], flags: NDArray[np.bool_]) -> None:
-        masks = np.stack([flags, ~flags]) / len(flags)
-        parts, bias = evidence(self.scores, image, masks)
-        for label in labels:
-            row = (path, float(parts[0, label]), float(parts[1, label]), float(bias[label]), masks[1].sum())
-            self.own.setdefault(label, []).append(row)
-        is_other = np.ones(len(bias), dtype=np.bool_)
-        is_other[labels] = False
-        if not flags.all():
-            per_cell = np.where(is_other, parts[1] / masks[1].sum(), 0)
-            self.others += per_cell
-            self.squares += per_cell**2
-            self.counts += is_other
+    def _add(
+        self, scores: StoredScores, start: int, ids: NDArray[np.int64], flags: NDArray[np.bool_]
+    ) -> None:
+        """The images (n,) from place `start` on, with their foreground cells (n, H * W)."""
+        masks = np.stack([flags, ~flags], axis=1) / flags.shape[1]
+        parts, bias = evidence(scores, ids, masks)
+        rows = slice(*np.searchsorted(self.image, (start, start + len(ids))))
+        image, label, background = self.image[rows] - start, self.label[rows], masks[:, 1].sum(axis=1)
+        own = (parts[image, 0, label], parts[image, 1, label], bias[image, label], background[image])
+        self.own[rows] = np.stack(own, axis=1)
+        is_other = np.ones(bias.shape, dtype=np.bool_)
+        is_other[image, label] = False
+        is_other, parts = is_other[background > 0], parts[background > 0]
+        per_cell = np.where(is_other, parts[:, 1] / background[background > 0, None], 0)
+        self.others = np.concatenate([self.others[None], per_cell]).sum(axis=0)
+        self.squares = np.concatenate([self.squares[None], per_cell**2]).sum(axis=0)
+        self.counts += is_other.sum(axis=0)
 
     def elsewhere(self, label: int) -> tuple[float | None, float]:
         """What a background adds to a class in images without it, were it all of the image; its variance."""
@@ -191,23 +197,25 @@ def exact_scores(index: Index) -> StoredScores:
 def class_ledgers(index: Index) -> Ledgers:
     """Every labelled class: what its objects and its background add to its logit, from the stored cells."""
     sums = _Sums(index)
-    rows = [_row(index, label, sums) for label in sums.own]
+    rows = [_row(index, label, sums) for label in np.unique(sums.label).tolist()]
     return Ledgers(index.name, tuple(sorted(rows, key=_rank)))
 
 
 def class_detail(index: Index, label: int | str) -> ClassDetail:
     """One class, and its images, those with most from the background first."""
     wanted, sums = find_class(index, str(label)), _Sums(index)
-    if wanted not in sums.own:
+    if wanted not in sums.label:
         name = index.manifest.classes[wanted].name
         raise DatasetError(f"no annotated image of {index.name} is labelled {name} ({wanted})")
-    images = [ImageLedger(path, fg, bg) for path, fg, bg, _, _ in sums.own[wanted]]
+    is_own = sums.label == wanted
+    rows = zip(sums.paths[sums.image[is_own]], sums.own[is_own].tolist(), strict=True)
+    images = [ImageLedger(str(path), fg, bg) for path, (fg, bg, _, _) in rows]
     images.sort(key=lambda each: -each.background)
     return ClassDetail(index.name, _row(index, wanted, sums), tuple(images))
 
 
 def _row(index: Index, label: int, sums: _Sums) -> ClassLedger:
-    own = np.array([parts for _, *parts in sums.own[label]], dtype=np.float64)
+    own = sums.own[sums.label == label]
     foreground, background, bias, cells = own.mean(axis=0)
     other, variance = sums.elsewhere(label)
     elsewhere = None if other is None else other * own[:, 3]

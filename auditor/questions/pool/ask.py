@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import AuditError
 from auditor.measure.rates import wilson
-from auditor.measure.scores import require_scores, softmax
+from auditor.measure.scores import are_surer, require_scores
 from auditor.questions.pool.record import Effect, PoolChange, Pooling, PoolRow, PoolRule
 from auditor.records import Rate
 from auditor.report.page_parts import Answer, Wish
@@ -55,7 +55,7 @@ POOLED: Mapping[PoolRule, Rule] = {
     "top5": lambda cells: np.sort(cells.scores, axis=0)[-TOP:].mean(axis=0),
     "lse": _log_sum_exp,
     "foreground": lambda cells: _average(cells.scores[cells.foreground]),
-    "threshold": lambda cells: _average(cells.scores[softmax(cells.scores).max(axis=1) > cells.tau]),
+    "threshold": lambda cells: _average(cells.scores[are_surer(cells.scores, cells.tau)]),
 }
 """The rules; top5 averages the five largest scores of each class by itself."""
 

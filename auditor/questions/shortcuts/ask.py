@@ -70,8 +70,8 @@ def shortcuts(index: Index, *, seed: int = 0, watch: Watch | None = None) -> Sho
 def rank_classes(staying: Staying, names: Sequence[str]) -> list[ClassShortcut]:
     """Every labelled class, those first that say most beyond chance."""
     rows, groups, hits, chances = [], [], [], []
-    for label in np.flatnonzero(staying.has.any(axis=1)).tolist():
-        own, counts = staying.has[label], staying.counts(label)
+    for label in np.unique(staying.labels // len(staying.images)).tolist():
+        own, counts = staying.are_of(label), staying.counts(label)
         by_chance = staying.chances(label, counts)
         rows.append(
             ClassShortcut(
@@ -89,7 +89,7 @@ def rank_classes(staying: Staying, names: Sequence[str]) -> list[ClassShortcut]:
             groups += [label] * rows[-1].images
             hits += (counts[own] > 0).tolist()
             chances += by_chance[own].tolist()
-    expected = shrink(np.array(groups, int), np.array(hits, bool), np.array(chances), len(staying.has))
+    expected = shrink(np.array(groups, int), np.array(hits, bool), np.array(chances), len(names))
     rows = [row if row.chance is None else replace(row, expected=float(expected[row.label])) for row in rows]
     return sorted(rows, key=_rank)
 
@@ -124,7 +124,7 @@ class _Groups:
         rng = np.random.default_rng(seed)
         sampled = np.sort(rng.permutation(staying.cells[chosen])[:SAMPLE])
         parts = part_cells(self._index, staying.cells[chosen], sampled, MOST, seed)
-        own = staying.has[label][staying.places[chosen]] & staying.is_free[chosen]
+        own = staying.are_of(label)[staying.places[chosen]] & staying.is_free[chosen]
         for part in np.unique(parts[own]).tolist():
             inside = parts == part
             self.labels.append(label)
@@ -139,8 +139,8 @@ class _Groups:
         """Of every context the images of its class and all that hold it; q and p where it can be tested."""
         labels, images = np.array(self.labels, np.int64), len(staying.images)
         context, place = self.members.T
-        hits = np.bincount(context, staying.has[labels[context], place], len(labels)).astype(np.int64)
-        drawn, totals = np.bincount(context, minlength=len(labels)), staying.has[labels].sum(axis=1)
+        hits = np.bincount(context, staying.has(labels[context], place), len(labels)).astype(np.int64)
+        drawn, totals = np.bincount(context, minlength=len(labels)), staying.totals[labels]
         tested = np.flatnonzero((totals >= TESTED[0]) & (totals < images) & (drawn >= TESTED[1]))
         found = (
             over_represented(hits[tested], totals[tested], drawn[tested], images) if len(tested) else ((), ())
@@ -159,19 +159,22 @@ def _logit_shares(
     except BackboneError as reason:
         return [None] * len(groups.labels), str(reason)
     added = np.zeros(len(groups.labels) + 1)  # by number; 0 is no context
-    whole = np.zeros(len(staying.has))
+    whole = np.zeros(len(index.manifest.classes))
     labels, width = np.array([-1, *groups.labels]), index.manifest.cells_per_image
-    of_class = staying.has[np.unique(labels[1:])].any(axis=0)
-    watch.start("shares of logits", int(of_class.sum()))
-    for place in np.flatnonzero(of_class).tolist():
-        own = np.flatnonzero(staying.has[:, place])
+    named, places = np.divmod(staying.labels, len(staying.images))
+    order = np.argsort(places, kind="stable")
+    named, places = named[order], places[order]
+    of_class = np.unique(places[np.isin(named, labels[1:])])
+    watch.start("shares of logits", len(of_class))
+    for place in of_class.tolist():
+        own = named[slice(*np.searchsorted(places, (place, place + 1)))]
         here = np.arange(*np.searchsorted(staying.places, (place, place + 1)))  # they are in order
         here = here[(groups.numbers[here] > 0) & np.isin(staying.classes[here], own)]
         numbers, rows = np.unique(groups.numbers[here], return_inverse=True)
         masks = np.zeros((len(numbers) + 1, width))
         masks[rows, staying.cells[here] % width] = 1 / width
         masks[-1] = 1 / width
-        parts, _ = evidence(scores, int(staying.images[place]), masks)
+        parts = evidence(scores, staying.images[[place]], masks[None])[0][0]
         added[numbers] += parts[np.arange(len(numbers)), labels[numbers]]
         whole[own] += parts[-1, own]
         watch.advance(1)
@@ -191,12 +194,13 @@ def _contexts(
 ) -> Iterator[Context]:
     """Class after class, the context that most of its images hold first."""
     hits, drawn, q_values, p_values = groups.test(staying)
-    own = np.where(groups.numbers > 0, staying.has[staying.classes, staying.places], False)
+    totals = staying.totals
+    own = (groups.numbers > 0) & staying.has(staying.classes, staying.places)
     cells = np.bincount(groups.numbers[own], minlength=len(groups.labels) + 1)[1:]
     order = {label: number for number, label in enumerate(dict.fromkeys(groups.labels))}
     for k in sorted(range(len(groups.labels)), key=lambda k: (order[groups.labels[k]], -hits[k], -cells[k])):
         label = groups.labels[k]
-        total = int(staying.has[label].sum())
+        total = int(totals[label])
         images = Rate(int(hits[k]), total)
         yield Context(
             label=label,

@@ -24,6 +24,7 @@ from auditor.records.watch import Silence, Watch
 from auditor.report.page_parts import Answer, Wish
 from auditor.store import Index
 from auditor.store.kin import require_same_features
+from auditor.store.scores import BLOCK
 
 TAUS = np.arange(41) / 40
 PARTS = 5  # one part of the images gives the prototypes, the others are evaluated
@@ -31,13 +32,13 @@ PARTS = 5  # one part of the images gives the prototypes, the others are evaluat
 Ids = NDArray[np.int64]
 Values = NDArray[np.float32]
 Space = Callable[[Index, Ids], Iterator[Values]]
-"""The vectors (H * W, D) of the cells of one image after another."""
+"""The vectors (n, H * W, D) of the cells of some images at a time, in order."""
 
 SPACES: Mapping[CellScore, Space] = {
     "feature_fg": lambda index, images: (
-        index.features(int(image)).reshape(-1, index.manifest.dim) for image in images
+        index.grids(block) for block in np.split(images, range(BLOCK, len(images), BLOCK))
     ),
-    "logit_fg": lambda index, images: require_scores(index).each(images),
+    "logit_fg": lambda index, images: require_scores(index).blocks(images),
 }
 
 FOREGROUND = (
@@ -45,17 +46,19 @@ FOREGROUND = (
     + "SELECT image, cell, top1, list_contains(here, top1) AS hit, "
     + "len(list_intersect(here, $classes::INTEGER[])) > 0 AS counts, "
     + "list_contains(list_intersect(here, $classes::INTEGER[]), top1) AS counted_hit FROM evaluated "
-    + "WHERE variant = 0 AND len(here) > 0 ORDER BY image, cell"
+    + "WHERE variant = 0 AND len(here) > 0 AND image BETWEEN $first AND $last ORDER BY image, cell"
 )
 """Foreground cells; those that `counts`, and are hit, where only some classes are evaluated."""
 BACKGROUND = (
     PAIR_CELLS
-    + "SELECT image, class, cell, hit FROM seen WHERE variant = 0 AND bg ORDER BY image, class, cell"
+    + "SELECT image, class, cell, hit FROM seen WHERE variant = 0 AND bg AND image BETWEEN $first AND $last "
+    + "ORDER BY image, class, cell"
 )
 SHOWN = (
     "SELECT image, cell, top1, top5_p[1] AS p, entropy FROM cells JOIN images ON images.id = image "
-    "WHERE usable AND variant = 0 ORDER BY image, cell"
+    "WHERE usable AND variant = 0 AND image BETWEEN $first AND $last ORDER BY image, cell"
 )
+READ = 10_000  # images whose cells are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,12 @@ def threshold(
         raise DatasetError(reason)
     division = _divide(index, calibration)
     learnt = _foreground(division.calibration, division.given, target)
-    shown = _shown(index, division.evaluated)
+    shown = _read(index, SHOWN, division.evaluated)
     known = np.unique(learnt["top1"][learnt["hit"]])
     if not len(known):
         raise DatasetError("no foreground cell of the calibration images is predicted correctly; give others")
     foreground = _foreground(index, division.evaluated, target, known)
-    background = _only(index.query(BACKGROUND.format(classes=CLASSES[target])), division.evaluated)
+    background = _read(index, BACKGROUND.format(classes=CLASSES[target]), division.evaluated)
     covered = _covered(index, foreground, background, known)
     scores, notes = _score_cells(index, division, learnt, shown, watch or Silence())
     return Thresholds(
@@ -127,10 +130,16 @@ def _covered(index: Index, foreground: Counts, background: Counts, known: Ids) -
     return cells | {"hit": cells["counted_hit"]}, {name: column[own] for name, column in background.items()}
 
 
+def _number_pairs(background: Counts) -> Ids:
+    """The number of each row's pair of image and class, which come in order, all cells of one together."""
+    is_other = (np.diff(background[name], prepend=-1) != 0 for name in ("image", "class"))
+    return np.cumsum(np.logical_or(*is_other)) - 1
+
+
 def _kept_whole(background: Counts) -> Rate:
     """BG Act. with every cell kept."""
-    pairs, pair = np.unique(np.stack([background["image"], background["class"]]), axis=1, return_inverse=True)
-    return Rate(len(np.unique(pair.ravel()[background["hit"]])), pairs.shape[1])
+    pair = _number_pairs(background)
+    return Rate(len(np.unique(pair[background["hit"]])), int(pair.max(initial=-1)) + 1)
 
 
 def report(index: Index, wish: Wish) -> Iterator[Answer]:
@@ -208,10 +217,10 @@ def _learn(index: Index, space: Space, learnt: Counts) -> Values:
     """Prototypes (K, D) of unit length, zeros for a class without a correct foreground cell."""
     images, cells, labels = (learnt[name][learnt["hit"]] for name in ("image", "cell", "top1"))
     sums: Values | None = None
-    for rows, vectors in _by_image(index, space, images):
+    for rows, place, vectors in _by_block(index, space, images):
         if sums is None:
-            sums = np.zeros((len(index.manifest.classes), vectors.shape[1]), np.float32)
-        np.add.at(sums, labels[rows], _unit(vectors)[cells[rows]])
+            sums = np.zeros((len(index.manifest.classes), vectors.shape[2]), np.float32)
+        np.add.at(sums, labels[rows], _unit(vectors[place, cells[rows]]))
     assert sums is not None  # whoever asks has seen that some cell is hit
     return _unit(sums)
 
@@ -219,18 +228,21 @@ def _learn(index: Index, space: Space, learnt: Counts) -> Values:
 def _compare(index: Index, space: Space, prototypes: Values, shown: Counts, watch: Watch) -> Values:
     """Cosines of every evaluated cell with the prototype of its class; 0 where that has none."""
     cosines = np.zeros(len(shown["image"]), np.float32)
-    for rows, vectors in _by_image(index, space, shown["image"]):
-        cosines[rows] = (_unit(vectors) * prototypes[shown["top1"][rows]]).sum(axis=1)
-        watch.advance(1)
+    for rows, _, vectors in _by_block(index, space, shown["image"]):
+        cells = _unit(vectors.reshape(-1, vectors.shape[2]))  # all of an image are shown, in order
+        cosines[rows] = (cells * prototypes[shown["top1"][rows]]).sum(axis=1)
+        watch.advance(len(vectors))
     return _table(index, shown, cosines)
 
 
-def _by_image(index: Index, space: Space, images: Ids) -> Iterator[tuple[slice, Values]]:
-    """Of rows that are sorted by image those of each, with the vectors of its cells."""
-    ids, firsts = np.unique(images, return_index=True)
-    ends = [*firsts[1:].tolist(), len(images)]
-    for first, end, vectors in zip(firsts.tolist(), ends, space(index, ids), strict=True):
-        yield slice(first, end), vectors
+def _by_block(index: Index, space: Space, images: Ids) -> Iterator[tuple[slice, Ids, Values]]:
+    """Of rows that are sorted by image those of some images, with the places of these in their vectors."""
+    ids, firsts, place = np.unique(images, return_index=True, return_inverse=True)
+    ends, done = [*firsts[1:].tolist(), len(images)], 0
+    for vectors in space(index, ids):
+        rows = slice(int(firsts[done]), ends[done + len(vectors) - 1])
+        yield rows, place[rows] - done, vectors
+        done += len(vectors)
 
 
 def _table(index: Index, shown: Counts, values: NDArray[np.floating]) -> Values:
@@ -248,31 +260,32 @@ def _unit(vectors: Values) -> Values:
 # ------------------------------------------------------------------------------------- rates over tau
 
 
-def _shown(index: Index, images: Ids) -> Counts:
-    return _only(index.query(SHOWN), images)
-
-
 def _foreground(index: Index, images: Ids, target: Target, evaluated: Ids | None = None) -> Counts:
     """Foreground cells of images; `counts` those that hold one of the evaluated classes."""
     classes = [] if evaluated is None else evaluated.tolist()
-    return _only(index.query(FOREGROUND.format(classes=CLASSES[target]), {"classes": classes}), images)
+    return _read(index, FOREGROUND.format(classes=CLASSES[target]), images, classes=classes)
 
 
-def _only(rows: Counts, images: Ids) -> Counts:
-    kept = np.isin(rows["image"], images)
-    return {name: np.ma.getdata(column)[kept] for name, column in rows.items()}
+def _read(index: Index, sql: str, images: Ids, **parameters: list[int]) -> Counts:
+    """The rows that are of these images, in order."""
+    parts = []
+    for first in range(0, index.images, READ):
+        rows = index.query(sql, {"first": first, "last": first + READ - 1, **parameters})
+        kept = np.isin(rows["image"], images)
+        parts.append({name: np.ma.getdata(column)[kept] for name, column in rows.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _loc(foreground: Counts, values: Values) -> list[Rate]:
     """A foreground cell is correct where it is kept and shows a class that it holds."""
-    scores = values[foreground["image"], foreground["cell"]][foreground["hit"]]
+    hit = foreground["hit"]
+    scores = values[foreground["image"][hit], foreground["cell"][hit]]
     return [Rate(int((scores > tau).sum()), len(foreground["image"])) for tau in TAUS]
 
 
 def _bg_act(background: Counts, values: Values) -> list[Rate]:
     """A pair is active while its best background cell that shows the class is kept."""
-    pairs, pair = np.unique(np.stack([background["image"], background["class"]]), axis=1, return_inverse=True)
-    hit = background["hit"]
-    best = np.full(pairs.shape[1], -np.inf)
-    np.maximum.at(best, pair.ravel()[hit], values[background["image"], background["cell"]][hit])
+    pair, hit = _number_pairs(background), background["hit"]
+    best = np.full(int(pair.max(initial=-1)) + 1, -np.inf)
+    np.maximum.at(best, pair[hit], values[background["image"][hit], background["cell"][hit]])
     return [Rate(int((best > tau).sum()), len(best)) for tau in TAUS]
