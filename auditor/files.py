@@ -140,14 +140,6 @@ def index_word(path: Path) -> str:
     return full.name if full.parent == INDEXES.resolve() else str(full)
 
 
-def parquet_name(path: str | os.PathLike[str]) -> str:
-    """A path as DuckDB's Parquet functions take it for this very file.
-
-    In names they see patterns: `run[1]` would be `run1`, where there is such a file beside it.
-    """
-    return re.sub(r"[*?[]", r"[\g<0>]", os.fspath(path))
-
-
 def is_file(path: Path) -> bool:
     """Whether there is a file of this name, which may be one that no file can have."""
     try:

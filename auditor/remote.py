@@ -23,15 +23,22 @@ from auditor.errors import AuditError, OutputError, first_line
 BLOCK_BYTES = 8 << 20  # of an object that is read in pieces, asked for at once
 KEPT_BLOCKS = 3  # of each such object: threads are not in step
 _URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):/+(?P<rest>[^/].*)", re.DOTALL)
+_LOCAL = re.compile(r"(?:file|local)://(?:localhost)?(/.*)", re.DOTALL)
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")  # as stores call it
 _UNREACHABLE = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
 _NUMBERS = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
 
 
 def locate(place: str | Path) -> Path:
-    """A URL as a path that reads it, anything else as it is."""
+    """A URL as a path that reads it, anything else as it is; what a file:// names lies on this machine."""
     if isinstance(place, Path):
         return place
+    if place.endswith("://"):
+        raise AuditError(
+            f"{place} names a store and nothing in it; name a place, such as {place}bucket/photos"
+        )
+    if match := _LOCAL.fullmatch(place):
+        return Path(match[1])
     return RemotePath(place) if "://" in place and _URL.fullmatch(place) else Path(place)
 
 

@@ -12,12 +12,13 @@ import pytest
 from auditor.questions import QUESTIONS
 
 PACKAGE = Path(__file__).parents[1] / "auditor"
-GROUND = {"errors", "records", "grids", "files", "remote"}
+GROUND = {"errors", "records", "grids", "files", "parquet", "remote"}
 ENGINES = {"measure", "search", "explain", "indexing"}
 SHOWING = {"report", "draw", "terminal"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "parquet": set(),
     "grids": {"errors"},
     "remote": {"errors"},
     "records": {"grids"},
@@ -39,6 +40,7 @@ MAY_IMPORT = {
 PACKAGES = {
     "errors": set(),
     "files": set(),
+    "parquet": set(),
     "grids": {"numpy"},
     "remote": {"fsspec"},
     "records": {"numpy"},

@@ -172,11 +172,14 @@ def test_an_installed_question_is_a_function(site: Path, demo: Path) -> None:
     assert done.stdout.strip() == "160", done.stderr
 
 
-def test_a_broken_question_stops_no_other(site: Path, demo: Path) -> None:
+@pytest.mark.parametrize(
+    "broken", ["import nothing_of_this_name", "raise SystemExit('nothing_of_this_name')"]
+)
+def test_a_broken_question_stops_no_other(broken: str, site: Path, demo: Path) -> None:
     command = site / NAME / "command.py"
     whole = command.read_text()
     try:
-        command.write_text("import nothing_of_this_name\n")
+        command.write_text(broken)
         done = run(site, demo, "metrics", "--json")
         listed = run(site, demo, "--help")
         asked = run(site, demo, "brightness")

@@ -62,9 +62,20 @@ def test_a_url_as_a_path_is_written_as_it_was(url: str) -> None:
     assert str(pickle.loads(pickle.dumps(child))) == str(child)
 
 
-@pytest.mark.parametrize("text", ["photos", "/a/b", "s3:/b/a", "C://x", "a/s3://b", "s3://"])
+@pytest.mark.parametrize("text", ["photos", "/a/b", "s3:/b/a", "C://x", "a/s3://b"])
 def test_anything_else_is_a_plain_path(text: str) -> None:
     assert type(locate(text)) is type(Path(text))
+
+
+@pytest.mark.parametrize("url", ["file:///a b/[1]", "file://localhost/a b/[1]", "local:///a b/[1]"])
+def test_what_lies_on_this_machine_is_a_plain_path(url: str) -> None:
+    assert locate(url) == Path("/a b/[1]")
+    assert type(locate(url)) is type(Path())
+
+
+def test_a_store_without_a_place_is_refused() -> None:
+    with pytest.raises(AuditError, match=r"^s3:// names a store and nothing in it"):
+        locate("s3://")
 
 
 def test_pieces_of_an_object_are_those_of_a_file(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

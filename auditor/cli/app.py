@@ -121,7 +121,7 @@ def _plug_in(question: Question) -> Any:
     """A package of somebody else's may be broken; the other commands must work all the same."""
     try:
         return _made(question.name, question.load("command"), question.panel)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         warn(f"the question {question.name} of {question.package} is left out: {error}")
         return None
 

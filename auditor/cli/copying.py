@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from auditor.remote import RemotePath, locate
 from auditor.terminal.endings import keeping
 from auditor.terminal.lines import say, say_json
-from auditor.terminal.options import INDEXES, AsJson, index_path
+from auditor.terminal.options import AsJson, index_path, new_path
 from auditor.terminal.progress import Bar
 
 
@@ -32,9 +31,9 @@ def copy(
     from auditor.store.copying import copy_index
 
     here = locate(source)
-    here = here if isinstance(here, RemotePath) else index_path(source)
+    here = here if isinstance(here, RemotePath) else index_path(str(here))
     there = locate(target)
-    there = there if isinstance(there, RemotePath) or "/" in target else INDEXES / Path(target)
+    there = there if isinstance(there, RemotePath) or "/" in target else new_path(target)
     with Bar(quiet=json) as bar, keeping(lambda: "what was copied is kept; run the same command to go on"):
         copied = copy_index(here, there, bar)
     if json:

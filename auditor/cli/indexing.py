@@ -14,7 +14,7 @@ from auditor.errors import AuditError
 from auditor.records import Fill, Interpolation, Precision, Runtime
 from auditor.remote import locate
 from auditor.terminal.endings import keeping
-from auditor.terminal.options import INDEXES, AsJson, pairs
+from auditor.terminal.options import INDEXES, AsJson, new_path, pairs
 from auditor.terminal.progress import Bar
 from auditor.terminal.show import show
 
@@ -126,7 +126,7 @@ def index(
     from auditor.indexing.bad import check_bad
     from auditor.indexing.start import build_index
 
-    path = INDEXES / name if name else None
+    path = new_path(name) if name else None
     with Bar(quiet=json) as bar, keeping(lambda: _kept(request, path)):
         summary = build_index(request, bar, path=path, folder=INDEXES)
     view = view_indexes((summary,))

@@ -12,7 +12,7 @@ from auditor.cli.indexing import MaxBad, tell_listed
 from auditor.cli.listing import view_indexes
 from auditor.errors import AuditError
 from auditor.terminal.endings import keeping
-from auditor.terminal.options import INDEXES, AsJson, index_path
+from auditor.terminal.options import AsJson, index_path, new_path
 from auditor.terminal.progress import Bar
 from auditor.terminal.show import show
 
@@ -37,7 +37,7 @@ def merge(
     from auditor.store.merge import merge as join
 
     paths = [index_path(part) for part in parts]
-    path = INDEXES / (name or _name_of(paths[0]))
+    path = new_path(name or _name_of(paths[0]))
     with Bar(quiet=json) as bar, keeping(lambda: f"what was joined is in {path}; run the same command again"):
         join(paths, path, bar)
         prepare_search(path, bar)

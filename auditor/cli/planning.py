@@ -6,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from auditor.cli.indexing import index, make_request
-from auditor.terminal.options import INDEXES
+from auditor.terminal.options import INDEXES, new_path
 from auditor.terminal.progress import Bar
 from auditor.terminal.show import show
 
@@ -26,7 +26,7 @@ def plan(**options: Any) -> None:
     from auditor.indexing.start import plan_index
 
     request, as_json = make_request(**options), options["json"]
-    path = INDEXES / options["name"] if options["name"] else None
+    path = new_path(options["name"]) if options["name"] else None
     with Bar(quiet=as_json) as bar:
         estimate, refusal = plan_index(request, bar, path=path, folder=INDEXES)
     show(estimate, as_json=as_json, view=view_estimate(estimate))

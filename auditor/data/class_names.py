@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from auditor.errors import DatasetError
 from auditor.records import ClassName
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # perhaps of a pair
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -44,6 +47,15 @@ def read_class_list(path: Path, *, distinct: bool = True) -> tuple[ClassName, ..
         kind = "distinct class name" if distinct else "class name"
         raise DatasetError(f"{path} must hold one {kind} on each line")
     return tuple(to_class(name) for name in names)
+
+
+def parse_json(content: str | bytes) -> Any:
+    """What JSON says; ValueError also where a text in it is none: half of a surrogate pair, "\\ud800"."""
+    text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
+    said = json.loads(text)
+    if _HALF.search(text):
+        json.dumps(said, ensure_ascii=False).encode()
+    return said
 
 
 def read_text(path: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.data.files import SPLITS
 from auditor.errors import DatasetError, ImageError, first_line
-from auditor.files import parquet_name
+from auditor.parquet import pattern_of, rows_of
 from auditor.remote import RemotePath
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ def read_contained(container: Path, name: str, most: int) -> tuple[bytes, int]:
     """The bytes of a member or row, at most so many, and the container's mtime; OSError or ImageError."""
     mtime_ns = container.stat().st_mtime_ns
     if container.suffix.lower() == PARQUET:
-        return _open_rows(container).read(_row_of(name)), mtime_ns
+        data = _open_rows(container).read(_row_of(name))
+        if len(data) > most:
+            raise ImageError("too_large", f"{container / name} has {len(data):,} bytes; save it smaller")
+        return data, mtime_ns
     member = _member(container, name)
     if member.size > most:
         raise ImageError("too_large", f"{container / name} has {member.size:,} bytes; save it smaller")
@@ -204,7 +207,7 @@ def quoted(name: str) -> str:
 
 def image_column(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     """The first column whose values are images: a struct that has bytes; duckdb.Error for no Parquet file."""
-    rows = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [parquet_name(path)]).fetchall()
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {rows_of(path)}").fetchall()
     return next((name for name, kind, *_ in rows if re.match(r"STRUCT\(.*\bbytes BLOB\b", kind)), None)
 
 
@@ -233,7 +236,7 @@ class Rows:
             groups = connection.execute(
                 "SELECT DISTINCT row_group_id, row_group_num_rows, row_group_bytes FROM parquet_metadata(?) "
                 "ORDER BY row_group_id",
-                [parquet_name(path)],
+                [pattern_of(path)],
             ).fetchall()
         self._ends: list[int] = []
         self.count = 0
@@ -262,11 +265,11 @@ class Rows:
 
         sql = (
             f"SELECT file_row_number, {quoted(self.column or '')}.bytes FROM "
-            "read_parquet(?, file_row_number = true) WHERE file_row_number >= ? AND file_row_number < ?"
+            f"{rows_of(self.path, file_row_number=True)} WHERE file_row_number >= ? AND file_row_number < ?"
         )
         try:
             with connect(self.path) as connection:
-                return dict(connection.execute(sql, [parquet_name(self.path), first, end]).fetchall())
+                return dict(connection.execute(sql, [first, end]).fetchall())
         except duckdb.Error as error:
             raise OSError(f"{self.path} is damaged in rows {first} to {end}: {why_not(error)}") from error
 

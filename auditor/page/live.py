@@ -18,8 +18,7 @@ from auditor.records import Hit
 from auditor.report.page_parts import Page, Wish
 from auditor.report.text import plural
 from auditor.search.nearest import nearest_cells, searchable
-from auditor.store import Index, stored_map
-from auditor.store.columns import parquet_table
+from auditor.store import Index, query_map, stored_map
 from auditor.terminal.progress import Bar
 
 MOST = 100_000  # images that a page lists; each takes some hundred bytes
@@ -27,7 +26,7 @@ NEAREST = 12
 
 POINTS = 300_000  # cells that a map draws smoothly
 
-PLACED = "SELECT image, cell, x, y, cluster FROM {map} ORDER BY image, cell"
+PLACED = "SELECT image, cell, x, y, cluster FROM places ORDER BY image, cell"
 USABLE = "SELECT id, path, hash FROM images WHERE usable ORDER BY id"
 
 
@@ -95,7 +94,7 @@ def _every_point(index: Index, page: Page) -> dict[str, Any] | None:
     maps = [section.record for section in page.sections if isinstance(section.record, CellMap)]
     if path is None or not maps:
         return None
-    rows = index.query(PLACED.format(map=parquet_table(path)))
+    rows = query_map(index, path, PLACED)
     if len(rows["cell"]) > POINTS:
         return None
     cells = rows["image"].astype(np.int64) * index.manifest.cells_per_image + rows["cell"]

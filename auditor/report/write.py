@@ -119,7 +119,7 @@ def _write_parquet(flat: Flat, path: Path) -> None:
         f'unnest(?::{_SQL[kind]}[]) AS "{name}"' for name, kind in zip(flat.names, flat.kinds, strict=True)
     )
     with new_file(path) as temporary, duckdb.connect() as connection:
-        connection.sql(f"SELECT {asked}", params=columns).write_parquet(str(temporary))
+        connection.sql(f"SELECT {asked}", params=columns).write_parquet(str(temporary.absolute()))
 
 
 def _storable(value: Any) -> Any:

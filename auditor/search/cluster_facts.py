@@ -10,35 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.records import Rate
-from auditor.store import Index
-from auditor.store.columns import parquet_table
+from auditor.store import Index, query_map
 
 SIZES = """
 SELECT cluster, sum(n)::BIGINT AS cells, count(*) AS images, sum(n * (n - 1))::BIGINT AS same_image
-FROM (SELECT cluster, image, count(*) AS n FROM {map} GROUP BY ALL)
+FROM (SELECT cluster, image, count(*) AS n FROM places GROUP BY ALL)
 GROUP BY cluster ORDER BY cluster
 """
 POSITIONS = """
 SELECT cluster, sum(n * (n - 1))::BIGINT AS same_place, max(n) AS most, arg_max(cell, (n, -cell)) AS peak
-FROM (SELECT cluster, cell::INTEGER AS cell, count(*) AS n FROM {map} GROUP BY ALL)
+FROM (SELECT cluster, cell::INTEGER AS cell, count(*) AS n FROM places GROUP BY ALL)
 GROUP BY cluster ORDER BY cluster
 """
 FOREGROUND = """
 SELECT cluster, count(*) FILTER (foreground) AS hits, count(foreground) AS total
-FROM {map} places
+FROM places
 LEFT JOIN cells ON cells.image = places.image AND cells.cell = places.cell AND variant = 0
 GROUP BY cluster ORDER BY cluster
 """
 PREDICTED = """
 SELECT cluster, name, count(*) AS cells
-FROM {map} places
+FROM places
 JOIN cells ON cells.image = places.image AND cells.cell = places.cell AND variant = 0
 JOIN classes ON classes.id = top1
 GROUP BY ALL ORDER BY cluster, cells DESC, name
 """
-MEMBERS = "SELECT DISTINCT cluster, image FROM {map} ORDER BY cluster, image"
+MEMBERS = "SELECT DISTINCT cluster, image FROM places ORDER BY cluster, image"
 SAMPLED = """
-SELECT image, cell, x, y, cluster, sample, seed FROM {map} WHERE is_sampled ORDER BY image, cell
+SELECT image, cell, x, y, cluster, sample, seed FROM places WHERE is_sampled ORDER BY image, cell
 """
 
 
@@ -66,7 +65,7 @@ class ClusterCounts:
 
 def count_clusters(index: Index, path: Path) -> tuple[ClusterCounts, ...]:
     """Every cluster of a stored map by its number."""
-    sizes, positions, foreground = (_ask(index, sql, path) for sql in _COUNTED)
+    sizes, positions, foreground = (query_map(index, path, sql) for sql in _COUNTED)
     return tuple(
         ClusterCounts(
             number=number,
@@ -87,10 +86,6 @@ def count_clusters(index: Index, path: Path) -> tuple[ClusterCounts, ...]:
 _COUNTED = (SIZES, POSITIONS, FOREGROUND)
 
 
-def _ask(index: Index, sql: str, path: Path) -> dict[str, NDArray[Any]]:
-    return index.query(sql.format(map=parquet_table(path)))
-
-
 def position_lift(same_place: int, pairs: int, grid: tuple[int, int]) -> float | None:
     """How often pairs of cells of different images share a place, over how often they would by chance.
 
@@ -102,7 +97,7 @@ def position_lift(same_place: int, pairs: int, grid: tuple[int, int]) -> float |
 
 def count_predictions(index: Index, path: Path) -> dict[int, list[tuple[str, int]]]:
     """The classes that each cluster's cells are predicted as and how many cells, the commonest first."""
-    counts = _ask(index, PREDICTED, path)
+    counts = query_map(index, path, PREDICTED)
     predicted: dict[int, list[tuple[str, int]]] = {}
     for number, name, cells in zip(*(counts[key].tolist() for key in counts), strict=True):
         predicted.setdefault(number, []).append((name, cells))
@@ -111,11 +106,11 @@ def count_predictions(index: Index, path: Path) -> dict[int, list[tuple[str, int
 
 def images_of_clusters(index: Index, path: Path) -> dict[int, NDArray[np.int64]]:
     """The ids of the images in which each cluster has cells; those of no cluster are left out."""
-    pairs = _ask(index, MEMBERS, path)
+    pairs = query_map(index, path, MEMBERS)
     numbers = [number for number in np.unique(pairs["cluster"]).tolist() if number]
     return {number: pairs["image"][pairs["cluster"] == number].astype(np.int64) for number in numbers}
 
 
 def sampled_cells(index: Index, path: Path) -> dict[str, NDArray[Any]]:
     """The cells that UMAP saw as columns: image, cell, x, y, cluster, and the sample and seed asked for."""
-    return _ask(index, SAMPLED, path)
+    return query_map(index, path, SAMPLED)

@@ -5,7 +5,7 @@ from auditor.store.generations import Generation, read_current
 from auditor.store.index import Index
 from auditor.store.listing import list_indexes, newest, summary_of
 from auditor.store.manifest import BackboneFacts, DatasetFacts, HeadFacts, Manifest, read_manifest
-from auditor.store.map_file import find_map, save_map, stored_map
+from auditor.store.map_file import find_map, made_with, query_map, save_map, stored_map
 from auditor.store.once import once
 from auditor.store.placement import Placed, Placement, read_placement
 from auditor.store.shards import (
@@ -35,9 +35,11 @@ __all__ = [
     "Staged",
     "find_map",
     "list_indexes",
+    "made_with",
     "newest",
     "once",
     "promote_staged",
+    "query_map",
     "read_current",
     "read_manifest",
     "read_placement",

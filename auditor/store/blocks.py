@@ -212,9 +212,8 @@ def _state(path: str, facts: FileFacts) -> list[int] | None:
 
 
 def _read(index: Path) -> dict[str, list[int]]:
-    path = index / VERIFIED
     try:
-        states = {} if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        states = json.loads(inside(index, VERIFIED).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, IndexDamaged):
         return {}
     return states if isinstance(states, dict) else {}

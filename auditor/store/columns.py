@@ -20,7 +20,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.files import parquet_name, temporary_name
+from auditor.files import temporary_name
+from auditor.parquet import rows_of
 from auditor.records import VARIANTS
 
 IMAGES = {
@@ -105,7 +106,7 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     if path is not None:
         threads = min(THREADS, os.cpu_count() or 1)
         settings |= {"memory_limit": MEMORY, "threads": threads, "temp_directory": _aside(os.getpid())}
-    database = ":memory:" if path is None else str(path)
+    database = ":memory:" if path is None else str(path.absolute())  # `~` is the user's home to it
     connection = duckdb.connect(database, read_only=path is not None, config=settings)
     OPEN.add(connection)
     return connection
@@ -117,15 +118,9 @@ def _aside(process: int) -> str:
     return str(Path(gettempdir(), temporary_name()))
 
 
-def quoted(text: str | Path) -> str:
-    """A string literal of SQL."""
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def parquet_table(*paths: Path, union_by_name: bool = False) -> str:
-    """SQL for the rows of these very files; a folder that is called x=1 is no column x of theirs."""
-    names = ", ".join(quoted(parquet_name(path)) for path in paths)
-    return f"read_parquet([{names}], hive_partitioning = false, union_by_name = {union_by_name})"
+def quoted(path: Path) -> str:
+    """A file to be written, as a literal of SQL."""
+    return "'" + str(path.absolute()).replace("'", "''") + "'"
 
 
 def write_parquet(path: Path, columns: Columns, schema: Mapping[str, str]) -> None:
@@ -154,7 +149,7 @@ def read_parquet(path: Path, what: str = "*", where: str = "true") -> dict[str, 
     """All columns: masked arrays where there are nulls, object arrays of arrays for lists."""
     with _reader(os.getpid()).cursor() as connection:
         OPEN.add(connection)
-        return connection.execute(f"SELECT {what} FROM {parquet_table(path)} WHERE {where}").fetchnumpy()
+        return connection.execute(f"SELECT {what} FROM {rows_of(path)} WHERE {where}").fetchnumpy()
 
 
 @cache

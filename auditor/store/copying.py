@@ -8,7 +8,7 @@ a copy that was stopped is an unfinished index, and the same call goes on with w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from auditor.records.watch import Watch
 from auditor.remote import RemotePath
 from auditor.store.blocks import FileFacts
 from auditor.store.generations import GENERATION, read_current
-from auditor.store.lock import take_lock
+from auditor.store.lock import hold_still, take_lock
 from auditor.store.manifest import check_command, head_path, is_index, read_manifest
 from auditor.store.places import (
     CURRENT,
@@ -36,6 +36,7 @@ from auditor.store.places import (
     retire,
 )
 from auditor.store.shards import files_of, read_shard, shard_names, staged_names
+from auditor.store.writer import check_free
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ def copy_index(source: Path, target: Path, watch: Watch) -> int:
                 place.refresh()
         read_manifest(source)
         _refuse_other(source, target)
-        here = target if isinstance(source, RemotePath) else source
-        here.mkdir(parents=True, exist_ok=True)
-        with take_lock(here):
+        if isinstance(source, RemotePath):
+            target.mkdir(parents=True, exist_ok=True)
+        with take_lock(target) if isinstance(source, RemotePath) else hold_still(source):
             return _copy(source, target, watch)
 
 
@@ -78,10 +79,16 @@ def _copy(source: Path, target: Path, watch: Watch) -> int:
             (_send if isinstance(target, RemotePath) else _fetch)(source, target, unit)
             copied += 1
         watch.advance(1)
-    for name in names_in(target, DERIVED, GENERATION_NAME):  # of a state before this one
-        if isinstance(target, RemotePath) and (DERIVED, name) not in {unit.folder for unit in units}:
-            (target / DERIVED / name).remove()
+    if isinstance(target, RemotePath):
+        _remove_older(target, {unit.folder[1] for unit in units if unit.folder[:1] == (DERIVED,)})
     return copied
+
+
+def _remove_older(target: RemotePath, current: Set[str]) -> None:
+    """Generations of a state before this one; where the source has none, readers of the copy use theirs."""
+    for name in names_in(target, DERIVED, GENERATION_NAME):
+        if current and name not in current:
+            (target / DERIVED / name).remove()
 
 
 @contextmanager
@@ -98,6 +105,8 @@ def _telling() -> Iterator[None]:
 
 def _refuse_other(source: Path, target: Path) -> None:
     if not is_index(target):
+        if target.exists():
+            check_free(target)
         return
     ours, theirs = read_manifest(source), read_manifest(target)
     if (ours.identity, ours.dataset.root, ours.part) != (theirs.identity, theirs.dataset.root, theirs.part):

@@ -10,10 +10,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import IndexDamaged, first_line
+from auditor.errors import IndexDamaged, OutputError, first_line
+from auditor.parquet import rows_of
 from auditor.store.blocks import Verified
 from auditor.store.codes import Codes
-from auditor.store.columns import CELLS, IMAGES, connect, parquet_table, quoted
+from auditor.store.columns import CELLS, IMAGES, connect, quoted
 from auditor.store.generations import DATABASE, VECTORS
 from auditor.store.manifest import Manifest, check_command
 from auditor.store.places import SHARDS, inside
@@ -23,7 +24,21 @@ SCHEMAS = (IMAGES, CELLS)
 MEMORY, THREADS = "512MB", 2  # what building takes at any size: 14.7 million cells took 2 GB without
 EMPTY = 1 << 20  # bytes of a database without rows, about
 SPILLED = "spilled"  # what does not fit meanwhile
+FOREIGN = """
+SELECT (SELECT count(*) FROM duckdb_views() WHERE NOT internal)
+     + (SELECT count(*) FROM duckdb_functions() WHERE NOT internal)
+"""
+"""What a crafted database could hold beside tables: a view or a macro reads any file that the user can."""
 STORAGE = "v1.2.0"  # the oldest format DuckDB writes, so that 1.2 reads what 2.0 wrote
+
+
+def require_writable(index: Path) -> None:
+    """OutputError where DuckDB could write no database."""
+    if folder := next((each for each in (index, *index.parents) if "?" in each.name), None):
+        raise OutputError(
+            f"{folder} has a ? in its name, and DuckDB, which keeps an index's tables, takes the rest "
+            "for a query; choose another place for the index"
+        )
 
 
 def build_derived(
@@ -105,7 +120,8 @@ def _source(
     if not shards:
         columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in schema.items())
         return f"(SELECT {columns} WHERE false)"
-    table = parquet_table(*(inside(index, SHARDS, shard.name, file) for shard in shards), union_by_name=True)
+    paths = (inside(index, SHARDS, shard.name, file) for shard in shards)
+    table = rows_of(*paths, union_by_name=True)
     held = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
     columns = ", ".join(
         f'"{name}"' if name in held else f'NULL::{kind} AS "{name}"' for name, kind in schema.items()
@@ -146,17 +162,23 @@ def _header(dim: int, cells: int) -> bytes:
     return faiss.vector_to_array(writer.data).tobytes()[:-8] + (cells * dim * 2).to_bytes(8, "little")
 
 
-def open_database(path: Path, fingerprint: str, fix: str) -> duckdb.DuckDBPyConnection:
-    """The read-only connection; IndexDamaged where the file does not open or is of other shards."""
+def open_database(
+    path: Path, fingerprint: str, fix: str, is_known: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """The read-only connection; IndexDamaged where the file does not open, is of other shards, or no tables.
+
+    What a file holds beside tables is looked for unless it `is_known`: that takes longer than all else here.
+    """
     try:
         connection = connect(path)
     except duckdb.Error as error:
         raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
     try:
         stated = connection.execute("SELECT fingerprint FROM about").fetchone()
+        is_plain = is_known or connection.execute(FOREIGN).fetchone() == (0,)
     except duckdb.Error:
-        stated = None
-    if stated != (fingerprint,):
+        stated, is_plain = None, False
+    if stated != (fingerprint,) or not is_plain:
         connection.close()
         raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
     return connection

@@ -66,10 +66,11 @@ class Index:
         if generation is None:
             raise IndexDamaged(unfinished(path, manifest))
         verified, fix = Verified(path), repair_sentence(path)
-        parts = (DERIVED, generation.name, DATABASE)
-        database = verified.require(parts, generation.files[DATABASE], fix)
+        parts, facts = (DERIVED, generation.name, DATABASE), generation.files[DATABASE]
+        is_known = verified.is_known(parts, facts)
+        database = verified.require(parts, facts, fix)
+        connection = open_database(database, generation.fingerprint, fix, is_known)
         verified.save()
-        connection = open_database(database, generation.fingerprint, fix)
         return cls(path, manifest, generation, connection, verified)
 
     def __enter__(self) -> Self:

@@ -119,11 +119,13 @@ def read_lists(path: Path, dim: int, fix: str) -> StoredLists:
         count, length = content[-2 * NUMBER.itemsize :].view(NUMBER).tolist()
         end = len(content) - (2 + count) * NUMBER.itemsize
         sizes = content[end : -2 * NUMBER.itemsize].view(NUMBER).astype(np.int64)
+        if (sizes < 0).any() or (sizes > len(content)).any():  # their sums could come round to anything
+            raise ValueError("a list is larger than the file")
         lists = _deserialize(np.array(content[end - length : end]), 16 * len(content))
         layout = _Layout.of(_held(lists), sizes)
     except (OSError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
-    if (lists.d, _held(lists).nlist, layout.bytes) != (dim, count, end - length) or (sizes < 0).any():
+    if (lists.d, _held(lists).nlist, layout.bytes) != (dim, count, end - length):
         raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
     return StoredLists(lists, sizes, layout, content)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,19 @@ def take_lock(index: Path) -> FileLock:
     about = {"pid": os.getpid(), "host": machine_name(), "since": datetime.now(UTC).isoformat("T", "seconds")}
     inside(index, HOLDER).write_text(json.dumps(about), encoding="utf-8")
     return lock
+
+
+def hold_still(index: Path) -> AbstractContextManager[object]:
+    """The lock of an index that is only read, by whoever must not see it change.
+
+    On a disk that is read-only there is no lock to take, and nobody to be kept out.
+    """
+    try:
+        return take_lock(index)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return nullcontext()
 
 
 def _holder(index: Path) -> str:

@@ -6,8 +6,12 @@ It is derived from the shards as the database is, but by a question and not by e
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from auditor.store.columns import Columns, parquet_table, write_parquet
+from numpy.typing import NDArray
+
+from auditor.parquet import rows_of
+from auditor.store.columns import Columns, write_parquet
 from auditor.store.generations import MAP
 from auditor.store.index import Index
 
@@ -41,5 +45,15 @@ def find_map(index: Index, sample: int, seed: int) -> Path | None:
     path = stored_map(index)
     if path is None:
         return None
-    made = index.query(f"SELECT sample, seed FROM {parquet_table(path)} LIMIT 1")
-    return path if (made["sample"].tolist(), made["seed"].tolist()) == ([sample], [seed]) else None
+    return path if made_with(index, path) == {"sample": sample, "seed": seed} else None
+
+
+def query_map(index: Index, path: Path, sql: str, **parameters: Any) -> dict[str, NDArray[Any]]:
+    """Columns of a query on a stored map, the table `places`, and on the tables of its index."""
+    return index.query(f"WITH places AS (FROM {rows_of(path)}) {sql}", parameters)
+
+
+def made_with(index: Index, path: Path) -> dict[str, int]:
+    """The sample and the seed that a stored map was asked for with."""
+    made = query_map(index, path, "SELECT sample, seed FROM places LIMIT 1")
+    return {name: int(values[0]) for name, values in made.items()}

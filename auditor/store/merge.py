@@ -14,7 +14,7 @@ from auditor.errors import AuditError, IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import new_file
 from auditor.records.watch import Watch
 from auditor.store.go_on import index_command
-from auditor.store.lock import take_lock
+from auditor.store.lock import hold_still
 from auditor.store.manifest import Manifest, head_path, is_index, read_manifest, repair_sentence
 from auditor.store.part import Part
 from auditor.store.placement import Placed, Placement, is_plan_lost, read_placement
@@ -61,7 +61,7 @@ def merge(parts: Sequence[Path], path: Path, watch: Watch) -> None:
         read_manifest(part)
     with ExitStack() as held:
         for part in parts:
-            held.callback(take_lock(part).release)
+            held.enter_context(hold_still(part))
         sources = [Source.read(part) for part in parts]
         for other in sources[1:]:
             _require_same(sources[0], other)

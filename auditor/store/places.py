@@ -1,9 +1,10 @@
-"""Where the files of an index lie: fixed names, no links, and nothing outside its folder."""
+"""Where the files of an index lie: fixed names, plain files and folders, and nothing outside its folder."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,15 +32,29 @@ STALE = 24 * 3600.0  # seconds after which another machine's unfinished files co
 
 
 def inside(index: Path, *names: str) -> Path:
-    """A path below the index; IndexDamaged where a name is none of ours or a link stands in the way."""
+    """A path below the index; IndexDamaged where a name is none of ours, or what is there no plain file.
+
+    A link could lead out of the index, and whoever opens a pipe waits for a writer that never comes.
+    """
     path = os.fspath(index)  # as text: with a hundred thousand shards a Path for each step is felt
     for name in names:
         if not FILE_NAME.fullmatch(name) and name not in OWN_NAMES:
             raise IndexDamaged(f"{index} names {name!r}, which is no file of an index; it is not opened")
         path = f"{path}/{name}"
-        if os.path.islink(path):  # noqa: PTH114
-            raise IndexDamaged(f"{path} is a link, and audit follows none inside an index; remove the link")
+        if what := _is_not_plain(path):
+            raise IndexDamaged(f"{path} is {what}, and audit follows none inside an index; remove it")
     return index.joinpath(*names)
+
+
+def _is_not_plain(path: str) -> str:
+    """What it is that is there, where it is neither a file nor a folder; else nothing."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return "a link" if stat.S_ISLNK(mode) else "a pipe or a device"
 
 
 def names_in(index: Path, folder: str, pattern: re.Pattern[str]) -> list[str]:

@@ -13,11 +13,11 @@ from shutil import copyfile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.errors import AuditError, IndexDamaged, IndexMismatch, OutputError
+from auditor.errors import AuditError, IndexDamaged, IndexMismatch
 from auditor.files import TEMPORARY, new_folder
 from auditor.store.blocks import FileFacts, Verified
 from auditor.store.counts import count_images
-from auditor.store.derived import build_derived
+from auditor.store.derived import build_derived, require_writable
 from auditor.store.generations import (
     DATABASE,
     LISTS,
@@ -61,17 +61,13 @@ class IndexWriter:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> Self:
-        """Begin an index in a new or empty folder; OutputError where DuckDB could write no database."""
-        if folder := next((each for each in (path, *path.parents) if "?" in each.name), None):
-            raise OutputError(
-                f"{folder} has a ? in its name, and DuckDB, which keeps an index's tables, takes the rest "
-                "for a query; choose another place for the index"
-            )
+        """Begin an index in a new or empty folder."""
+        require_writable(path)
         path.mkdir(parents=True, exist_ok=True)
-        _check_free(path)
+        check_free(path)
         lock = take_lock(path)
         try:
-            _check_free(path)
+            check_free(path)
             sweep(path)
             begun = replace(manifest, created=datetime.now(UTC).isoformat())
             write_manifest(path, begun)
@@ -175,6 +171,7 @@ class IndexWriter:
             {},
         )
         needed = 2 * made.images * self.manifest.cells_per_image * self.manifest.dim  # of the vectors alone
+        require_writable(self.path)
         with new_folder(self.path, self.path / DERIVED / made.name, needed) as folder:
             build_derived(self.path, self.manifest, shards, removed, made.fingerprint, folder)
             kept = self._copy_kept(made, folder)
@@ -243,12 +240,16 @@ def shard_problems(
     elif (shard.first, shard.images) != (placed.first, len(placed.paths)):
         yield "of other images than were planned"
     else:
-        changed = ", ".join(changed_files(index, shard, verified))
+        try:
+            changed = ", ".join(changed_files(index, shard, verified))
+        except IndexDamaged as error:  # no plain file
+            yield str(error)
+            return
         if changed:
             yield f"{changed} damaged"
 
 
-def _check_free(path: Path) -> None:
+def check_free(path: Path) -> None:
     """Refuse a folder that holds an index, also one that lost its manifest, or anything that is not ours."""
     if has_manifest(path):
         raise IndexMismatch(f"{path} already holds an index; choose another name or go on with it")

@@ -42,6 +42,13 @@ def index_path(name: str | None) -> Path:
     return Path(name) if is_index(Path(name)) else INDEXES / name
 
 
+def new_path(name: str) -> Path:
+    """Where an index that is to be made lies: by name below indexes/, or at a path of its own."""
+    if name in ("", ".", ".."):
+        raise AuditError(f"{name!r} is no name of an index; give a word, or the path of a folder")
+    return INDEXES / name
+
+
 def open_index(name: str | None) -> Index:
     """The index that `--index` names."""
     from auditor.store.index import Index

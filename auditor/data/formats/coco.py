@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from auditor.data.class_names import number, to_class
+from auditor.data.class_names import number, parse_json, to_class
 from auditor.data.files import Files, Source, split_of
 from auditor.data.formats.segments import (
     CLIPPED_BOX,
@@ -149,7 +148,7 @@ def _id_of(value: object) -> int | str | None:
 def load(path: Path) -> Mapping[str, Any]:
     """Parse one COCO JSON; DatasetError when it is unreadable or one of its three lists is missing."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is no readable JSON: {error}; fetch or export it again") from error
     for name in _LISTS:

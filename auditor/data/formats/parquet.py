@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from auditor.data.class_names import number, to_class
+from auditor.data.class_names import number, parse_json, to_class
 from auditor.data.containers import (
     PARQUET,
     connect,
@@ -21,7 +19,7 @@ from auditor.data.containers import (
 from auditor.data.files import Source, note_ignored, split_of
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
-from auditor.files import parquet_name
+from auditor.parquet import pattern_of, rows_of
 from auditor.records import ClassName, Dataset, Sample
 
 if TYPE_CHECKING:
@@ -75,11 +73,13 @@ def read(source: Source, notes: Notes) -> Dataset:
 def _table(connection: duckdb.DuckDBPyConnection, root: Path, path: str) -> Table:
     import duckdb
 
-    file, name = os.fspath(root / path), parquet_name(root / path)
+    file = root / path
     try:
-        image = image_column(connection, root / path)
-        described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [name]).fetchall()
-        pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [name]).fetchall()
+        image = image_column(connection, file)
+        described = connection.execute(f"DESCRIBE SELECT * FROM {rows_of(file)}").fetchall()
+        pairs = connection.execute(
+            "SELECT key, value FROM parquet_kv_metadata(?)", [pattern_of(file)]
+        ).fetchall()
     except duckdb.Error as error:
         raise DatasetError(f"{file} is no Parquet file that can be read: {why_not(error)}") from error
     columns = {name: kind for name, kind, *_ in described}
@@ -96,7 +96,7 @@ def _table(connection: duckdb.DuckDBPyConnection, root: Path, path: str) -> Tabl
 
 def _features(text: bytes | None) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(text or b"{}")["info"]["features"])
+        return dict(parse_json(text or b"{}")["info"]["features"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
 
@@ -122,10 +122,10 @@ def _rows(connection: duckdb.DuckDBPyConnection, root: Path, table: Table) -> li
     plain = [name for name, kind in table.columns.items() if kind in _PLAIN and name != table.label]
     chosen |= {quoted(name): quoted(f"of {name}") for name in plain}
     columns = ", ".join(f"{what} AS {name}" for what, name in chosen.items()) or "1 AS nothing"
-    file = os.fspath(root / table.path)
-    sql = f"SELECT {columns}, file_row_number AS row_number FROM read_parquet(?, file_row_number = true)"
+    file = root / table.path
+    sql = f"SELECT {columns}, file_row_number AS row_number FROM {rows_of(file, file_row_number=True)}"
     try:
-        result = connection.execute(f"{sql} ORDER BY file_row_number", [parquet_name(root / table.path)])
+        result = connection.execute(f"{sql} ORDER BY file_row_number")
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     except duckdb.Error as error:

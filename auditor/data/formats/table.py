@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from auditor.data.class_names import number, read_class_list, read_text, sort_classes
+from auditor.data.class_names import number, parse_json, read_class_list, read_text, sort_classes
 from auditor.data.files import Source
 from auditor.data.formats.masks import annotate, read_labels
 from auditor.data.notes import Notes
@@ -182,7 +182,7 @@ def _names(value: object) -> tuple[str, ...]:
     """The names of a JSON list, or of a text that separates them by semicolons."""
     if isinstance(value, str) and value.startswith("["):
         try:
-            value = json.loads(value)
+            value = parse_json(value)
         except ValueError:
             return (str(value),)
     if isinstance(value, list):
@@ -207,7 +207,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[Any, Any]]]:
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
+            row = parse_json(text)
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path} line {line} is no JSON: {error}") from error
         if not isinstance(row, dict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auditor.data.class_names import number, read_class_list, to_class
+from auditor.data.class_names import number, parse_json, read_class_list, to_class
 from auditor.data.containers import TAR, Member, list_tar, split_of_container
 from auditor.data.files import IMAGE_SUFFIXES, Source, note_ignored, split_of, suffix
 from auditor.data.notes import Notes
@@ -96,7 +96,7 @@ def _has_image(group: Group, path: str, notes: Notes) -> bool:
 def _put_text(group: Group, kind: str, data: bytes, member: Member, notes: Notes) -> None:
     try:
         text = data.decode("utf-8-sig").strip()
-        content = json.loads(text) if kind == "json" else {kind: text}
+        content = parse_json(text) if kind == "json" else {kind: text}
         if not isinstance(content, dict):
             raise ValueError("no object")
     except (ValueError, RecursionError):
@@ -122,7 +122,7 @@ def _classes(root: Path, groups: list[Group], notes: Notes) -> tuple[tuple[Class
         listed = read_class_list(listing)
         return listed, {str(place): place for place in range(len(listed))} | number(listed)
     names = {name for group in groups for name in group.names}
-    are_numbers = bool(names) and all(name.isdecimal() for name in names)
+    are_numbers = bool(names) and all(re.fullmatch(r"\d{1,18}", name) for name in names)
     if are_numbers:
         notes.say("No class names in a classes.txt beside the tars: classes are called by their number.")
     classes = tuple(to_class(name) for name in sorted(names, key=int if are_numbers else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from auditor.records import ClassName, Dataset, Region, Sample
 
 _LISTS = ("classes.txt", "obj.names")
 _YAML = (".yaml", ".yml")
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2  # lists of lists of one text can stand for a billion
 _MAX_NUMBERED = 100_000  # classes without names; above it a number is a mistake
 
 
@@ -143,7 +146,9 @@ def parse_names(text: str) -> list[str]:
     if isinstance(names, dict):
         names = _in_order(names)
     if not isinstance(names, list):
-        raise ValueError(f"has `names: {names}`; write a list of class names, or one `number: name` a line")
+        raise ValueError(
+            f"has `names: {_SHORT.repr(names)}`; write a list of class names, or one `number: name` a line"
+        )
     _check_names(names)
     return names
 
@@ -171,7 +176,11 @@ def _check_names(names: list[Any]) -> None:
     first: dict[str, int] = {}
     for number, name in enumerate(names):
         if not isinstance(name, str):
-            raise ValueError(f"has a class {number} that YAML reads as {name!r}, not as text; quote its name")
+            raise ValueError(
+                f"has a class {number} that YAML reads as {_SHORT.repr(name)}, not as text; quote its name"
+            )
+        if any("\ud800" <= char <= "\udfff" for char in name):
+            raise ValueError(f"has a class {number} whose name is no Unicode; correct it")
         if not name.strip():
             raise ValueError(f"has no name for class {number}; give it one")
         if first.setdefault(name, number) != number:

@@ -25,16 +25,15 @@ from auditor.search.cluster_facts import (
     sampled_cells,
 )
 from auditor.search.content import has_content, usable_images
-from auditor.store import Index, find_map, save_map, stored_map
-from auditor.store.columns import parquet_table
+from auditor.store import Index, find_map, made_with, query_map, save_map, stored_map
 
 CELLS = """
-SELECT path, (map.cell // $width)::INTEGER, (map.cell % $width)::INTEGER, x::DOUBLE, y::DOUBLE, cluster,
+SELECT path, (places.cell // $width)::INTEGER, (places.cell % $width)::INTEGER, x::DOUBLE, y::DOUBLE, cluster,
   is_sampled, coalesce(own.name, true_name), predicted.name, top5_p[1]::DOUBLE, cells.foreground
-FROM {map} map JOIN images ON images.id = map.image
-LEFT JOIN cells ON cells.image = map.image AND cells.cell = map.cell AND variant = 0
+FROM places JOIN images ON images.id = places.image
+LEFT JOIN cells ON cells.image = places.image AND cells.cell = places.cell AND variant = 0
 LEFT JOIN classes own ON own.id = images.label LEFT JOIN classes predicted ON predicted.id = cells.top1
-ORDER BY map.image, map.cell
+ORDER BY places.image, places.cell
 """
 """The columns of `MapCell`, in their order."""
 
@@ -58,7 +57,7 @@ def map_(index: Index, *, sample: int = 20_000, seed: int = 0, watch: Watch | No
 def _holds_empty_cells(index: Index, path: Path) -> bool:
     """Whether the map is of the days when cells without content lay on it too, in a heap of their own."""
     images = usable_images(index)
-    cells = index.query(f"SELECT count(*) AS n FROM {parquet_table(path)}")["n"][0]
+    cells = query_map(index, path, "SELECT count(*) AS n FROM places")["n"][0]
     return int(cells) > int(has_content(index, images).sum())
 
 
@@ -124,7 +123,7 @@ def map_cells(index: Index) -> tuple[MapCell, ...]:
     path = stored_map(index)
     if path is None:
         raise DatasetError(f"{index.name} has no map; make it with: audit map --index {index.name}")
-    rows = index.query(CELLS.format(map=parquet_table(path)), {"width": index.grid[1]})
+    rows = query_map(index, path, CELLS, width=index.grid[1])
     columns = (column.tolist() for column in rows.values())
     return tuple(MapCell(*values) for values in zip(*columns, strict=True))
 
@@ -135,8 +134,7 @@ def report(index: Index, wish: Wish) -> Iterator[Answer | str]:
     if path is None:
         yield f"The map is not on this page until there is one; make it with: audit map --index {index.name}"
         return
-    made = index.query(f"SELECT sample, seed FROM {parquet_table(path)} LIMIT 1")
-    words = (f"--{name}={values[0]}" for name, values in made.items())
+    words = (f"--{name}={value}" for name, value in made_with(index, path).items())
     yield Answer(describe(index, path), tuple(words))
 
 
