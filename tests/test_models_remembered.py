@@ -130,6 +130,16 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert len(dissected) == 2
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number of nobody."""
+    for name in ("AUDIT_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    with pytest.raises(RuntimeError):
+        cache_folder()
+    assert open_().grid == (3, 3)
+
+
 def test_only_so_many_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "KEPT", 2)
     for seed in range(4):
@@ -137,6 +147,21 @@ def test_only_so_many_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         for path in folder.iterdir():
             os.utime(path, ns=(path.stat().st_mtime_ns - 10**9,) * 2)
     assert len(list(folder.iterdir())) == 2
+
+
+def test_nothing_else_in_its_folder_is_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AUDIT_CACHE may be a folder that others use too, and their files the oldest."""
+    monkeypatch.setattr(remembered, "KEPT", 1)
+    folder.mkdir()
+    theirs = [folder / name for name in ("notes.txt", "0" * 31, "A" * 32, "0" * 33)]
+    for path in theirs:
+        path.write_text("theirs")
+        os.utime(path, (1, 1))
+    (folder / "gone").symlink_to(folder / "nowhere")
+    for size in (64, 96):
+        open_(size=size)
+    assert all(path.read_text() == "theirs" for path in theirs)
+    assert len(list(folder.iterdir())) == len(theirs) + 2
 
 
 def test_a_model_that_is_not_known_by_its_weights_is_measured() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from auditor.models.towers import Tower
 from auditor.records import Certificate
 
 KEPT = 100  # measurements, of at most 8 MB each (an affine head of 1,000 classes); the oldest go first
+_NAME = re.compile(r"[0-9a-f]{32}")  # of a measurement, as `_digest` gives it
 _SEAL = 64  # bytes of the digest in front of what it is of
 
 
@@ -116,7 +118,7 @@ def _restore(tower: Tower, facts: dict[str, Any], tensors: Mapping[str, Tensor])
 def _recall(identity: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     try:
         sealed = (cache_folder() / identity).read_bytes()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # a user may have no home
         return None
     seal, content = sealed[:_SEAL], sealed[_SEAL:]
     if hashlib.blake2b(content).digest() != seal:
@@ -127,10 +129,11 @@ def _recall(identity: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
 
 def _remember(identity: str, facts: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
     content = json.dumps(facts).encode() + b"\n" + save(tensors)
-    folder = cache_folder()
-    with suppress(OSError, OutputError):  # it is measured again next time
+    with suppress(OSError, OutputError, RuntimeError):  # it is measured again next time
+        folder = cache_folder()
         write_bytes(folder / identity, hashlib.blake2b(content).digest() + content)
-        files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+        ours = (path for path in folder.iterdir() if _NAME.fullmatch(path.name))  # it may be a shared folder
+        files = sorted(ours, key=lambda path: path.lstat().st_mtime)
         for path in files[:-KEPT]:
             path.unlink(missing_ok=True)
 
