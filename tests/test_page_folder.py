@@ -116,7 +116,17 @@ def test_an_earlier_page_makes_room_and_other_files_do_not(tmp_path: Path) -> No
     (pages / "data" / "99.js").write_text("of an earlier page")
     write(pages, index)
     assert not (pages / "data" / "99.js").exists()
-    (pages / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(pages)
+    write(tmp_path / "link", index)
+    (tmp_path / "link").unlink()
+    for name in ("notes.txt", "images/holiday.jpg", "data/mine/1.js"):
+        (pages / name).parent.mkdir(exist_ok=True)
+        (pages / name).write_text("mine")
+        with pytest.raises(OutputError, match="holds other files"):
+            write(pages, index)
+        (pages / name).unlink()
+    (pages / "data" / "mine").rmdir()
+    (pages / "data" / "page.js").write_bytes(b"\xff")
     with pytest.raises(OutputError, match="holds other files"):
         write(pages, index)
     mine = tmp_path / "mine"

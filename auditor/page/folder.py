@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from auditor.terminal.progress import Bar
 PART = 100  # images whose cells lie in one script
 DATA, IMAGES, PAGE = "data", "images", "index.html"
 VARIABLE = "auditPage"
+_OURS = re.compile(rf"{PAGE}|{DATA}(/(page|\d+)\.js)?|{IMAGES}(/\d+\.webp)?")
 
 
 def write_folder(
@@ -31,7 +33,7 @@ def write_folder(
 
     OutputError where the folder holds anything else.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()  # a link stays, and what it leads to is the page
     _check(folder)
     words = ("--folder", str(folder))
     page = compose_answers(index, wish, is_live=is_live, bar=bar, others=others, words=words)
@@ -64,6 +66,7 @@ def write_folder(
         page = replace(page, data={**page.data, "images": images, "near": about, "folder": PART})
         _write(unfinished, "page.js", VARIABLE, page.data)
         (unfinished / PAGE).write_text(render_page(page), encoding="utf-8")
+        _check(folder)  # again: drawing takes minutes, and what came meanwhile is not a page's
         if folder.exists():
             shutil.rmtree(folder)
 
@@ -76,8 +79,9 @@ def _check(folder: Path) -> None:
     """OutputError where the folder is not free and not a page of ours."""
     if not folder.exists():
         return
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    found = folder.rglob("*") if folder.is_dir() else (folder,)
+    others = [path for path in found if not _OURS.fullmatch(path.relative_to(folder).as_posix())]
     script = folder / DATA / "page.js"
-    is_page = names <= {DATA, IMAGES, PAGE} and script.is_file() and VARIABLE in script.read_text()[:40]
-    if names and not is_page:
+    is_page = script.is_file() and VARIABLE.encode() in script.read_bytes()[:40]
+    if others or (any(folder.iterdir()) and not is_page):
         raise OutputError(f"{folder} holds other files than a page's; name a folder that is not there yet")
