@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 from photos import SMALL, write_photo
 
-from auditor.errors import AuditError, TooMuchBadData
+from auditor.errors import AuditError, OutputError, TooMuchBadData
+from auditor.files import new_file
 from auditor.store import IndexWriter
 from auditor.store.check import check
 from auditor.store.placement import read_placement
@@ -103,6 +105,31 @@ def test_a_full_disk_says_what_is_needed_and_keeps_what_was_there(here: Path) ->
     assert f"{len(before):,} bytes are needed, " in sentence(done, 74)
     assert Path("t.csv").read_bytes() == before
     assert [path.name for path in here.iterdir() if path.name.startswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_is_said_alike_whoever_has_none(tmp_path: Path, number: int) -> None:
+    """A disk, a user's quota, a limit of the process."""
+    target = tmp_path / "file"
+    target.write_text("before")
+    with (
+        pytest.raises(OutputError, match=rf"{os.strerror(number)}; at least 5 bytes are needed, [0-9,]+ are"),
+        new_file(target, 5),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert target.read_text() == "before"
+
+
+def test_every_exit_code_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "using.md").read_text()
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    kinds, ours = [AuditError], set()
+    while kinds:
+        kind = kinds.pop()
+        ours.add(kind.exit_code)
+        kinds += kind.__subclasses__()
+    assert codes == ours | {0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM}
 
 
 def test_duckdb_and_the_page_on_a_full_disk(here: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import auditor.store.index as indexes_module
@@ -17,14 +18,41 @@ from auditor.questions.causes.ask import causes
 from auditor.questions.hygiene.ask import brief, hygiene
 from auditor.questions.ledger.ask import class_ledgers
 from auditor.records.watch import Silence
-from auditor.store import Index, IndexWriter, Placed
+from auditor.search.cluster_facts import count_clusters, images_of_clusters
+from auditor.store import Index, IndexWriter, Placed, save_map, stored_map
 from auditor.store.check import check
+from auditor.store.columns import Columns
 from auditor.store.merge import merge
 from indexes import FakeImage, make_world, manifest, random_images, shard, write_world
 
 FLIPS = 60
-ASKED = {"artifacts": artifacts, "causes": causes, "hygiene": hygiene, "ledger": class_ledgers, "list": brief}
+
+
+def stored_clusters(index: Index) -> object:
+    """The map, as the questions that stand on it count it."""
+    path = stored_map(index) or save_map(index, places(index))
+    return count_clusters(index, path), images_of_clusters(index, path)
+
+
+def places(index: Index) -> Columns:
+    """A map of every cell at random, in four clusters."""
+    chance = np.random.default_rng(1)
+    image, cell = (axis.ravel() for axis in np.indices((index.images, index.manifest.cells_per_image)))
+    flat = {"x": chance.random(len(cell)), "y": chance.random(len(cell)), "is_sampled": [True] * len(cell)}
+    made = {"sample": [9] * len(cell), "seed": [0] * len(cell)}
+    return {"image": image, "cell": cell, "cluster": chance.integers(0, 4, len(cell)), **flat, **made}
+
+
+ASKED = {
+    "map": stored_clusters,
+    "artifacts": artifacts,
+    "causes": causes,
+    "hygiene": hygiene,
+    "ledger": class_ledgers,
+    "list": brief,
+}
 READ = {
+    "map": ("map.parquet", "audit.duckdb"),
     "artifacts": ("features.npy", "norms.npy", "audit.duckdb"),
     "causes": ("audit.duckdb",),
     "hygiene": ("features.npy", "norms.npy", "audit.duckdb", "counted-*.parquet"),

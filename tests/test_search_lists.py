@@ -344,9 +344,12 @@ def test_a_file_that_is_none_is_named(path: Path, tmp_path: Path, read: Callable
     prepare_search(path, Silence())
     content = (path / "derived/000001" / LISTS).read_bytes()
     many, file = (10**15).to_bytes(8, "little"), tmp_path / LISTS
+    last = int.from_bytes(content[-24:-16], "little")
+    round_ = (last + 2**61).to_bytes(8, "little")  # eight bytes a cell come round to what they were
     less = (-64).to_bytes(8, "little", signed=True)
     for broken in (b"", content[:20], content[:-8] + many, content[:-16] + many * 2, content[8:],
-                   content[:-24] + less + content[-16:], content[:-24] + many + content[-16:]):  # fmt: skip
+                   content[:-24] + less + content[-16:], content[:-24] + many + content[-16:],
+                   content[:-24] + round_ + content[-16:]):  # fmt: skip
         file.write_bytes(broken)
         with pytest.raises(IndexDamaged, match=r"lists.faiss does not (open|belong).*; do this"):
             read(file, DIM, "do this")

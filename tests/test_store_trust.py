@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,36 @@ def test_a_reader_is_never_refused_and_keeps_what_it_opened(tmp_path: Path) -> N
     assert held.query("SELECT count(*) AS n FROM images")["n"].tolist() == [4]
     assert held.features(3).shape == (3, 3, 16)
     held.close()
+
+
+def test_two_readers_have_the_same_answers_while_an_index_is_repaired(tmp_path: Path) -> None:
+    """The file that they do not need is lost and made again, three times, each in a new generation."""
+    path = tmp_path / "index"
+    grow(path, 4)
+    with Index.open(path) as index:
+        known = index.query("FROM images ORDER BY id")["path"].tolist()
+    seen: list[list[str]] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            with Index.open(path) as index:
+                seen.append(index.query("FROM images ORDER BY id")["path"].tolist())
+
+    with ThreadPoolExecutor(2) as readers:
+        reading = [readers.submit(read) for _ in range(2)]
+        try:
+            for _ in range(3):
+                current = read_current(path)
+                assert current is not None
+                (path / "derived" / current.name / "cells.faiss").unlink()
+                assert check(path, repair=True).is_sound
+        finally:
+            ended.set()
+        for each in reading:
+            each.result()
+    assert len(seen) > 3
+    assert all(paths == known for paths in seen)
 
 
 def test_the_same_shard_made_twice_is_the_same_shard(tmp_path: Path) -> None:
