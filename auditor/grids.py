@@ -110,7 +110,7 @@ def parse_cell(text: str) -> tuple[str, int, int]:
 
     The path may hold any character, colons and line breaks included.
     """
-    match = re.fullmatch(r"(.+):(\d+),(\d+)", text, re.DOTALL)
+    match = re.fullmatch(r"(.+):(\d{1,9}),(\d{1,9})", text, re.DOTALL)
     if match is None:
         raise CellError(f"{text!r} names no cell; write it as image.jpg:row,col, for example img.jpg:3,4")
     return match[1], int(match[2]), int(match[3])

@@ -117,6 +117,7 @@ def test_cells_without_content_are_no_reference_and_never_found(
     ("content", "said"),
     [
         ("{", "cannot be read as JSON"),
+        ("[" * 200_000, "cannot be read as JSON"),
         ("[]", "no JSON object"),
         ({"name": "nothing", "cells": []}, "names no reference"),
         ({"cells": ["IMAGE:9,9", "IMAGE:0,0"]}, "outside the 3 x 3 grid"),

@@ -302,6 +302,19 @@ def test_before_the_first_shard_nothing_is_claimed(tmp_path: Path, number: int, 
     assert "no image was finished yet; run the same command again" in sentence(done, code)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_copy_says_what_is_kept_and_goes_on(here: Path, number: int, code: int) -> None:
+    slow = (
+        "import time, pathlib, auditor.store.copying as copying\n"
+        "def wait(*_): pathlib.Path('waits').touch(); time.sleep(60)\n"
+        "copying.retire = wait\n"  # before the first shard
+    )
+    done = interrupted(here, ["copy", "a", "./b"], slow, number, (here / "waits").exists)
+    assert "what was copied is kept; run the same command to go on" in sentence(done, code)
+    assert audit("copy", "a", "./b").returncode == 0
+    assert check(here / "b").is_sound
+
+
 def test_ctrl_c_while_duckdb_works(tmp_path: Path) -> None:
     code = (
         "import pathlib\n"

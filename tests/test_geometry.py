@@ -113,7 +113,7 @@ def test_cell_ids_are_their_own_inverse():
 
 def test_cell_names():
     assert parse_cell("a:b/c.jpg:3,14") == ("a:b/c.jpg", 3, 14)
-    for broken in ("a.jpg", "a.jpg:3", ":1,2", "a.jpg:-1,2", "a.jpg:1,2x"):
+    for broken in ("a.jpg", "a.jpg:3", ":1,2", "a.jpg:-1,2", "a.jpg:1,2x", f"a.jpg:{'9' * 5000},1"):
         with pytest.raises(CellError, match="names no cell"):
             parse_cell(broken)
     for row, col in ((3, 0), (0, 5), (-1, 0), (0, -1)):

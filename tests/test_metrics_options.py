@@ -67,6 +67,7 @@ def test_a_file_of_real_labels_counts_like_stored_ones(tmp_path: Path, is_list: 
     ("content", "message"),
     [
         ("[[1], [2", "cannot be read as JSON"),
+        ("[" * 200_000, "cannot be read as JSON"),
         ("[1, 2]", "no ReaL labels"),
         ('{"ILSVRC2012_val_00000001.JPEG": ["cat"]}', "no ReaL labels"),
         ('{"elsewhere.jpg": [1]}', "for no image"),

@@ -41,7 +41,7 @@ def _read(path: Path) -> Any:
     """A list or an object of label lists."""
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise DatasetError(f"{path} cannot be read as JSON: {problem}") from None
     lists = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(lists, list) or not all(_is_labels(labels) for labels in lists):

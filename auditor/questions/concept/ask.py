@@ -160,7 +160,7 @@ def _left_out(references: References) -> Iterator[tuple[int, References]]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path} cannot be read as JSON ({error}); write it as {FORM}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path} is no JSON object; write it as {FORM}")
