@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,38 @@ def test_manifest_survives_json(tmp_path: Path) -> None:
     assert read_manifest(path) == first
     begun = manifest()
     assert replace(first, created="") == begun
+
+
+def test_what_decides_a_shards_content_decides_the_identity_and_nothing_else() -> None:
+    one = replace(manifest(), options={"target": "all", "limit": None})
+    backbone = one.backbone
+    decides: list[dict[str, Any]] = [
+        {"backbone": replace(backbone, library="other")},
+        {"backbone": replace(backbone, model="other")},
+        {"backbone": replace(backbone, weights_sha256="0" * 64)},
+        {"backbone": replace(backbone, model_args={})},
+        {"head": HeadFacts("none")},
+        {"head": replace(one.head, sha256="0" * 64)},
+        {"preprocess": replace(one.preprocess, std=(0.5, 0.5, 0.5))},
+        {"fill": "blur"},
+        {"variants": one.variants[:1]},
+        {"grid": (3, 4)},
+        {"grid": (4, 3)},
+        {"dim": 17},
+        {"classes": one.classes[::-1]},
+        {"classes": tuple(replace(each, synset=None) for each in one.classes)},
+        {"options": {"target": "one", "limit": None}},
+    ]
+    leaves: list[dict[str, Any]] = [
+        {"dataset": replace(one.dataset, root="/elsewhere")},
+        {"backbone": replace(backbone, name="called otherwise", weights="a file")},
+        {"head": replace(one.head, file="heads/own.safetensors")},
+        {"certificate": None, "versions": {}, "created": "today"},
+        *({"options": {"target": "all", name: "1/2"}} for name in ("limit", "sample", "part")),
+    ]
+    identities = [replace(one, **change).identity for change in decides]
+    assert len({one.identity, *identities}) == 1 + len(decides)
+    assert {replace(one, **change).identity for change in leaves} == {one.identity}
 
 
 def test_another_schema_and_a_changed_digit_are_told_apart(tmp_path: Path) -> None:
