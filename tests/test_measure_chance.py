@@ -289,6 +289,9 @@ def test_every_reason_that_nothing_is_counted(tmp_path: Path) -> None:
         reason = explain_absence(index) or ""
     words = shlex.split(reason.partition("with them: ")[2])
     assert words[words.index("--head") + 1] == str(tmp_path / "mine" / "heads" / "mine.safetensors")
+    own = replace(described, options={})  # the network's own, kept in the index
+    with Index.open(make_index(tmp_path / "own", [labelled], described=own)) as index:
+        assert "safetensors" not in (explain_absence(index) or "safetensors")
 
 
 # ------------------------------------------------------------------------------------- ends of intervals

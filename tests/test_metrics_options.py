@@ -93,6 +93,8 @@ def test_a_list_of_real_labels_has_only_the_images_that_it_is_long_for(tmp_path:
     (tmp_path / "real.json").write_text("[[1], [4, 2]]")
     with Index.open(make_index(tmp_path / "i", images)) as index:
         assert read_real(index, tmp_path / "real.json") == {0: (), 1: (1,), 2: (4, 2), 3: ()}
+        (tmp_path / "bare.json").write_text("[[], []]")
+        assert read_real(index, tmp_path / "bare.json") == dict.fromkeys(range(4), ())
     images[0].path = "ILSVRC2012_val_00000000.JPEG"
     with Index.open(make_index(tmp_path / "j", images)) as index:
         assert read_real(index, tmp_path / "real.json")[0] == ()

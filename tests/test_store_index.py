@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from auditor.errors import (
     IndexMissing,
     OutputError,
 )
+from auditor.files import new_file, new_folder
 from auditor.measure.counts import CLASSES, IMAGES, PAIRS, STORED_REAL
 from auditor.measure.evidence import RANKS
 from auditor.records import Certificate
 from auditor.search.cluster_facts import images_of_clusters
 from auditor.store import (
+    DatasetFacts,
     HeadFacts,
     Index,
     IndexWriter,
@@ -39,6 +42,7 @@ from auditor.store import (
     promote_staged,
     read_current,
     read_manifest,
+    read_placement,
     read_shard,
     read_staged,
     staged_names,
@@ -49,8 +53,8 @@ from auditor.store.columns import Ragged, read_parquet, write_parquet
 from auditor.store.manifest import write_manifest
 from auditor.store.map_file import save_map, stored_map
 from auditor.store.placement import planned_images
-from auditor.store.sealed import checksum, write_sealed
-from auditor.store.shards import save_array
+from auditor.store.sealed import checksum, decode_as, write_sealed
+from auditor.store.shards import adopt, save_array
 from indexes import (
     DIM,
     FakeImage,
@@ -168,6 +172,42 @@ def test_an_older_manifest_takes_what_is_new_from_its_defaults(tmp_path: Path) -
     del content["checksum"], content["dataset"]["is_synthetic"]
     (path / "index.json").write_text(json.dumps({"checksum": checksum(content), **content}))
     assert read_manifest(path).dataset.is_synthetic is None
+
+
+@pytest.mark.parametrize(
+    ("content", "is_read"),
+    [
+        ({"min_area": 0.5}, True),
+        ({"min_area": 1}, True),
+        ({"min_area": True}, False),
+        ({"min_area": "1"}, False),
+        ({"annotations": None}, True),
+        ({"annotations": 7}, False),
+        ({"root": 5}, False),
+        ({"root": True}, False),
+        ({"is_synthetic": True}, True),
+        ({"is_synthetic": 1}, False),
+        ({"notes": ["a", "b"]}, True),
+        ({"notes": "ab"}, False),
+        ({"classes": [{"name": "bird"}, {"name": "cat", "synset": "n1"}]}, True),
+        ({"classes": [{"synset": "n1"}]}, False),
+    ],
+)
+def test_a_value_is_read_as_exactly_its_type(content: dict[str, Any], is_read: bool) -> None:
+    content = {"root": "/data", "kind": "folder", **content}
+    if not is_read:
+        with pytest.raises(IndexDamaged, match=r"^index\.json is damaged: "):
+            decode_as(Path("index.json"), DatasetFacts, content)
+        return
+    facts = decode_as(Path("index.json"), DatasetFacts, content)
+    assert json.loads(json.dumps(asdict(facts))) == {**asdict(DatasetFacts("", "")), **_whole(content)}
+    assert type(facts.min_area) is float
+
+
+def _whole(content: dict[str, Any]) -> dict[str, Any]:
+    """With what its classes leave out, and lists for what JSON has no tuples for."""
+    classes = [{"synset": None, **each} for each in content.get("classes", [])]
+    return {"notes": [], **content, "classes": classes}
 
 
 def test_what_every_answer_must_say_of_the_network() -> None:
@@ -361,6 +401,44 @@ def test_an_array_is_saved_as_numpy_saves_it_or_not_at_all(tmp_path: Path) -> No
             save_array(tmp_path / "cut.npy", array)
 
 
+def test_where_a_disk_has_no_links_files_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: list[FakeImage]
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path, other = make_index(tmp_path / "index", images, size=12), tmp_path / "other"
+    IndexWriter.create(other, manifest()).close()
+    monkeypatch.setattr(os, "link", refuse)
+    adopt(other, path, "shards", "00000")
+    content = [
+        {file.name: file.read_bytes() for file in (root / "shards/00000").iterdir()} for root in (path, other)
+    ]
+    assert content[0] == content[1]
+    assert len(content[0]) == 7
+
+
+def test_what_cannot_be_begun_is_told(tmp_path: Path) -> None:
+    """Below a file there is no folder, and nothing to clear away."""
+    file = tmp_path / "index"
+    file.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"cannot write .*index/shards"), new_folder(file, file / "shards"):
+        pytest.fail("it has begun")
+    with pytest.raises(OutputError, match=r"cannot write .*index/CURRENT"), new_file(file / "CURRENT"):
+        pytest.fail("it has begun")
+    assert [each.name for each in tmp_path.iterdir()] == ["index"]
+
+
+def test_images_are_set_aside_and_taken_back(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images)
+    for gone in ({1, 3}, {3, 5}, set[int](), {5}):
+        with IndexWriter.resume(path) as writer:
+            writer.set_removed(gone)
+            assert writer.placement.removed == gone
+            assert writer.placement.images == 12
+        assert read_placement(path).removed == gone
+
+
 def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
     tmp_path: Path, images: list[FakeImage]
 ) -> None:
@@ -383,6 +461,10 @@ def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
         damaged = save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert finish_again(removed=[1]) is None
+    with Index.open(path) as index:
+        finish_again(removed=[2])
+        with pytest.raises(IndexMismatch, match="was changed meanwhile; ask again"):
+            save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
 
 
 def test_a_database_is_of_the_storage_version_of_duckdb_1_2(tmp_path: Path, images: list[FakeImage]) -> None:
