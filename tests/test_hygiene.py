@@ -94,6 +94,16 @@ def test_survival_equals_plain_loops(tmp_path: Path, seed: int) -> None:
     assert found.elsewhere == pytest.approx(mean(elsewhere))
 
 
+def test_without_right_cells_or_covered_images_there_is_no_survival(tmp_path: Path) -> None:
+    wrong, bare = known(3), known(3)
+    says(wrong, 0, 0.0)
+    for image in bare:
+        image.guesses = image.guesses[:1]
+    for name, images in (("wrong", wrong), ("bare", bare)):
+        with Index.open(make_index(tmp_path / name, images)) as index:
+            assert survival(index) is None
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_places_equal_plain_loops(tmp_path: Path, seed: int) -> None:
     """With fewer than 1,000 cells every one asks, but for those of the middle column."""

@@ -69,6 +69,8 @@ def test_a_file_of_real_labels_counts_like_stored_ones(tmp_path: Path, is_list: 
         ("[[1], [2", "cannot be read as JSON"),
         ("[" * 200_000, "cannot be read as JSON"),
         ("[1, 2]", "no ReaL labels"),
+        ("[[1], [-1]]", "no ReaL labels"),
+        ("[[1], [true]]", "no ReaL labels"),
         ('{"ILSVRC2012_val_00000001.JPEG": ["cat"]}', "no ReaL labels"),
         ('{"elsewhere.jpg": [1]}', "for no image"),
         ('{"ILSVRC2012_val_00000002.JPEG": [999]}', "class 999"),

@@ -50,9 +50,12 @@ from auditor.store import (
 )
 from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
+from auditor.store.generations import MAP
+from auditor.store.kept import keep
 from auditor.store.manifest import write_manifest
 from auditor.store.map_file import save_map, stored_map
 from auditor.store.placement import planned_images
+from auditor.store.recover import recover
 from auditor.store.sealed import checksum, decode_as, write_sealed
 from auditor.store.shards import adopt, save_array
 from indexes import (
@@ -437,6 +440,8 @@ def test_images_are_set_aside_and_taken_back(tmp_path: Path, images: list[FakeIm
             assert writer.placement.removed == gone
             assert writer.placement.images == 12
         assert read_placement(path).removed == gone
+        assert planned_images(path) == 12
+    assert planned_images(make_index(tmp_path / "none", [])) == 0
 
 
 def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
@@ -467,6 +472,19 @@ def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
             save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
 
 
+def test_a_file_that_could_not_be_made_again_is_forgotten(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images)
+    with Index.open(path) as index:
+        save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
+    with Index.open(path) as index, pytest.raises(ZeroDivisionError):
+        keep(path, index.generation, MAP, lambda _: {} if 1 // 0 else None)
+    current = read_current(path)
+    assert current is not None
+    assert current.files.keys() == {"audit.duckdb", "cells.faiss"}
+    with Index.open(path) as index:
+        assert stored_map(index) is None
+
+
 def test_a_database_is_of_the_storage_version_of_duckdb_1_2(tmp_path: Path, images: list[FakeImage]) -> None:
     """Its header: a checksum of 8 bytes, DUCK, and the version, 65 for 1.2 (64 before, 66 for 1.3)."""
     path = make_index(tmp_path / "index", images)
@@ -483,6 +501,18 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     ):
         IndexWriter.resume(path)
     IndexWriter.resume(path).close()
+
+
+def test_a_writer_that_cannot_begin_keeps_no_lock(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images, size=12)
+    before = read_placement(path)
+    (plan,) = (path / "plan").iterdir()
+    plan.write_bytes(plan.read_bytes()[:-1])
+    with pytest.raises(IndexDamaged, match="of the plan") as raised:
+        IndexWriter.resume(path)
+    assert raised.value  # with all that its traceback holds
+    assert "was made again" in recover(path)[0]
+    assert read_placement(path) == before
 
 
 def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:

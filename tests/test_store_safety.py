@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from auditor.errors import IndexDamaged
-from auditor.files import TEMPORARY
+from auditor.files import TEMPORARY, flush
 from auditor.store import Index, IndexWriter, Placed, promote_staged, read_current, write_staged
 from auditor.store.check import check
 from auditor.store.map_file import save_map
@@ -137,6 +137,9 @@ def test_what_gets_its_name_is_on_the_disk_and_then_the_name_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, images, disk = tmp_path / "index", random_images(0, 6), Disk(monkeypatch)
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    flush(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == handles
     with IndexWriter.create(path, manifest()) as writer:
         shard(writer, "00000", images[:3], 0)
         assert not disk.unsure

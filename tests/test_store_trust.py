@@ -25,6 +25,7 @@ from auditor.store import Index, IndexWriter, Placed, list_indexes, newest, read
 from auditor.store.check import check
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.manifest import write_manifest
+from auditor.store.recover import recover
 from auditor.store.removal import remove_index
 from auditor.store.scores import stored_scores
 from auditor.store.sealed import checksum
@@ -139,6 +140,15 @@ def test_a_lost_manifest_is_made_again_from_the_shards(index: Path, harm: str) -
     assert "from the shards' copies" in checked.repaired[0]
     assert read_manifest(index) == before
     assert answers(index) == known
+
+
+def test_no_copy_of_the_manifest_stands_for_a_head_that_is_not_there(index: Path) -> None:
+    (index / "index.json").unlink()
+    head = index / "heads" / "own.safetensors"
+    head.write_bytes(head.read_bytes()[:-1])
+    with pytest.raises(IndexDamaged, match="no shard has a sound copy of it"):
+        recover(index)
+    assert not (index / "index.json").exists()
 
 
 def spoil_manifest(path: Path, harm: str) -> None:
