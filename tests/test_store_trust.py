@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import shutil
 import tarfile
 import threading
@@ -20,6 +21,7 @@ from conftest import run_audit
 from crash import dies_at
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch
+from auditor.files import temporary_name
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, IndexWriter, Placed, list_indexes, newest, read_current, read_manifest
 from auditor.store.check import check
@@ -121,6 +123,17 @@ def test_what_audit_did_not_write_is_never_swept(index: Path) -> None:
     assert check(index, repair=True).is_sound
     assert (index / "shards" / "notes" / "mine.txt").exists()
     assert (index / ".tmp-mine").exists()
+
+
+def test_what_an_ended_writer_left_is_swept_and_a_living_ones_is_not(index: Path) -> None:
+    mine = index / temporary_name()
+    ended = index / re.sub(r"~\d+~", "~999999999~", temporary_name())  # no process has this number
+    for folder in (mine, ended):
+        folder.mkdir()
+        (folder / "features.npy").write_bytes(b"half")
+    IndexWriter.resume(index).close()
+    assert mine.is_dir()
+    assert not ended.exists()
 
 
 # ------------------------------------------------------------------------------------------------ lost
