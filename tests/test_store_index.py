@@ -48,6 +48,7 @@ from auditor.store import (
     staged_names,
     write_staged,
 )
+from auditor.store.blocks import FileFacts, Rows, Verified
 from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
 from auditor.store.generations import MAP
@@ -442,6 +443,41 @@ def test_images_are_set_aside_and_taken_back(tmp_path: Path, images: list[FakeIm
         assert read_placement(path).removed == gone
         assert planned_images(path) == 12
     assert planned_images(make_index(tmp_path / "none", [])) == 0
+
+
+def test_rows_are_given_out_only_as_they_were_written(tmp_path: Path) -> None:
+    """One byte of each row in turn: the others are given, it is not, by whichever way it is asked for."""
+    path, array = tmp_path / "features.npy", np.arange(48, dtype=np.float32).reshape(4, 2, 3, 2)
+    np.save(path, array)
+    whole, facts = path.read_bytes(), FileFacts.of(path, rows=4)
+
+    def rows(shape: tuple[int, ...] = array.shape) -> Rows:
+        return Rows(Verified(tmp_path), ["features.npy"], facts, shape, "do this")
+
+    ids, cells = np.array([3, 0]), np.array([5, 1])
+    assert np.array_equal(rows().all(), array)
+    assert np.array_equal(rows().take(ids), array[ids])
+    assert np.array_equal(rows().take_cells(ids, cells), array.reshape(4, 6, 2)[ids, cells])
+    for row in range(4):
+        data = bytearray(whole)
+        data[len(whole) - (4 - row) * array[0].nbytes + 7] ^= 1
+        path.write_bytes(data)
+        others = np.delete(np.arange(4), row)
+        assert np.array_equal(rows().take(others), array[others])
+        for ask in (
+            lambda row=row: rows().take(row),
+            lambda: rows().take(np.arange(4)),
+            lambda row=row: rows().take_cells(np.array([row]), np.array([0])),
+            lambda: rows().all(),
+        ):
+            with pytest.raises(IndexDamaged, match=r"features\.npy is damaged; do this"):
+                ask()
+    path.write_bytes(whole[:60] + b"?" + whole[61:])
+    with pytest.raises(IndexDamaged, match="is damaged; do this"):
+        rows()
+    path.write_bytes(whole)
+    with pytest.raises(IndexDamaged, match="is damaged; do this"):
+        rows((4, 3, 2, 2))
 
 
 def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
