@@ -15,11 +15,12 @@ from PIL import Image
 from predictions import read_rows, write_predictions
 
 from auditor.errors import BackboneError, DatasetError
-from auditor.measure.present import _ranks
+from auditor.measure.present import _ranks, rank_present
 from auditor.measure.real_labels import read_real
 from auditor.questions.metrics.ask import metrics
+from auditor.records import Rate
 from auditor.store import Index, IndexWriter
-from indexes import FakeImage, manifest, random_images, shard
+from indexes import FakeImage, make_world, manifest, random_images, shard, write_world
 
 SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
 
@@ -174,6 +175,29 @@ def test_present_classes_by_loops(photos: Path, ask: Callable[..., Any], kind: s
         assert (found["present"][name]["hits"], found["present"][name]["total"]) == (hits, 21), name
         assert kind == "probe" or hits >= found[name]["hits"], name
     assert 0 < expected["top5"] < 21 or 0 < expected["det_top1"] < 21  # the case tells right from wrong
+
+
+@pytest.mark.parametrize("target", ["all", "one"])
+def test_ranks_are_among_the_classes_of_images_that_are_there(tmp_path: Path, target: Any) -> None:
+    """Of four classes one is that of a removed image alone; scores are the head's own, none near another."""
+    world, gone = make_world(5, 12), 4
+    world.labels = [tuple(k for k in labels if k != 2) for labels in world.labels]
+    world.labels[gone] = (2,)
+    path = write_world(tmp_path / "i", world)
+    with IndexWriter.resume(path) as writer:
+        writer.set_removed([gone])
+        writer.finish()
+    with Index.open(path) as index:
+        found = rank_present(index, target=target)
+    images, pairs = [], []
+    for number, labels in enumerate(world.labels):
+        if number != gone and labels:
+            scores = world.scores[number][:, [0, 1, 3]]
+            own = [scores[:, [0, 1, 3].index(k), None] for k in (labels if target == "all" else labels[:1])]
+            images.append(int((scores.mean(axis=0) > own[0].mean()).sum()))
+            pairs += [int((scores > each).sum(axis=1).min()) for each in own]
+    assert (found.classes, found.images, found.pairs) == (3, images, pairs)
+    assert found.within([0, 1, 4, 5]) == (Rate(1, 4), Rate(3, 4))
 
 
 def test_equal_scores_rank_by_class_id() -> None:
