@@ -155,7 +155,7 @@ def test_the_nearest_cells_are_those_of_brute_force(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_annotations_are_those_of_plain_loops(tmp_path: Path, seed: int) -> None:
     images = random_images(seed, 40)
-    for image in images:
+    for image in images[::2]:
         image.labels += image.labels[:1]  # said twice is said once
     with Index.open(make_index(tmp_path / "i", images, removed=[1, 2])) as index:
         said = read_annotations(index, usable_images(index))

@@ -68,6 +68,16 @@ def test_parts_share_a_plan_in_order_and_evenly(of: int, count: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+def test_a_part_is_written_as_a_number_of_a_number() -> None:
+    for text in ("1/1", "3/16", "999999/999999"):
+        part = Part.parse(text)
+        assert str(part) == text
+        assert part.suffix == f".{text.replace('/', '-of-')}"
+    for text in ("0/2", "3/2", "1/0", "2", "a/b", "-1/2", "1/2/3", " 1/2", "1/2\n", "1/", "1000000/1000000"):
+        with pytest.raises(AuditError, match="is no part of a whole; write 3/16"):
+            Part.parse(text)
+
+
 def test_all_that_parts_must_share_is_named_where_it_differs() -> None:
     one = replace(manifest(), options={"target": "all", "seed": 0, "limit": None})
     dataset, backbone, versions = one.dataset, one.backbone, dict(one.versions)
