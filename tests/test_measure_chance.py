@@ -141,6 +141,21 @@ def test_what_is_no_better_than_chance_is_not_carried() -> None:
     assert not replace(better, share_elsewhere=5 / 9).is_carried
 
 
+def test_the_sentence_has_every_number() -> None:
+    known = CellEvidence(9, Rate(5, 1009), 0.001, 2.0, 3.0)
+    first = "Its cells carry the class: the class wins 0.5 % of the 1,009 foreground cells of its objects"
+    elsewhere, place = (
+        " (0.1 % of those in images without them)",
+        ", and is at median place 3 of 7 (by chance 4)",
+    )
+    assert known.sentence == f"{first}{elsewhere}{place}."
+    assert replace(known, rank=None).sentence == f"{first}{elsewhere}."
+    assert replace(known, share_elsewhere=None).sentence == f"{first}{place}."
+    assert (
+        "do not carry the class: the class wins 0.0 % of the 9" in replace(known, share=Rate(0, 9)).sentence
+    )
+
+
 @pytest.mark.parametrize(("wins", "verdict"), [(True, "Its cells carry"), (False, "Its cells do not carry")])
 def test_the_sentence_says_what_the_cells_do(tmp_path: Path, wins: bool, verdict: str) -> None:
     images = [replace(image, status="ok") for image in random_images(5, 30)]
