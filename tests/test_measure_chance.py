@@ -66,6 +66,13 @@ def test_a_class_of_every_image_has_no_chance(tmp_path: Path) -> None:
     with Index.open(make_index(tmp_path / "i", images)) as index:
         assert np.isnan(with_chance(index, count_pairs(index, "all"))["chance"]).all()
         assert metrics(index).det_top1_chance is None
+    for image in images:
+        image.present, image.foreground = [{2}] * 9, [True] * 9
+    with Index.open(make_index(tmp_path / "everywhere", images)) as index:
+        evidence = cell_evidence(index)
+    assert evidence is not None
+    assert evidence.share.total == 72
+    assert evidence.share_elsewhere is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -89,6 +96,9 @@ def test_evidence_equals_plain_loops(tmp_path: Path, seed: int) -> None:
             ranks.append(shown.index(label) if label in shown else 5)
             elsewhere.append(mean(others))
     assert found is not None
+    assert found.images == sum(
+        any(reference.class_cells(image, label) for label in image.labels) for image in counted
+    )
     assert (found.share.hits, found.share.total) == (sum(wins), len(wins))
     assert found.share_elsewhere == pytest.approx(mean(elsewhere))
     assert (found.rank, found.rank_by_chance) == (median(ranks), 2.5)

@@ -11,6 +11,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from auditor.store import Index, IndexWriter, Placed, list_indexes, newest, read
 from auditor.store.check import check
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.manifest import write_manifest
+from auditor.store.placement import Placement, read_placement
 from auditor.store.recover import recover
 from auditor.store.removal import remove_index
 from auditor.store.scores import stored_scores
@@ -153,6 +155,20 @@ def test_a_lost_manifest_is_made_again_from_the_shards(index: Path, harm: str) -
     assert "from the shards' copies" in checked.repaired[0]
     assert read_manifest(index) == before
     assert answers(index) == known
+
+
+@pytest.mark.parametrize("part", [None, "1/2"])
+def test_shards_say_the_plan_of_a_whole_index_and_not_of_a_part(tmp_path: Path, part: str | None) -> None:
+    """The first of two parts has no gap, and knows nothing of the other's images."""
+    path, images = tmp_path / "index", random_images(0, 4)
+    with IndexWriter.create(path, replace(manifest(), options={"target": "all", "part": part})) as writer:
+        writer.place([Placed(f"{n:05d}", n, (image.path,)) for n, image in enumerate(images)])
+        for placed in writer.missing():
+            shard(writer, placed.name, [images[placed.first]], placed.first)
+        before = writer.placement
+    shutil.rmtree(path / "plan")
+    assert len(recover(path)) == (part is None)
+    assert read_placement(path) == (before if part is None else Placement())
 
 
 def test_no_copy_of_the_manifest_stands_for_a_head_that_is_not_there(index: Path) -> None:
