@@ -107,12 +107,15 @@ def test_the_null_of_every_pair_is_the_closed_form_over_its_own_cells(tmp_path: 
         pairs = with_chance(index, count_pairs(index, "all", to), to)
     coarse = [pooled(image, grid, to) for image in images]
     counted = reference.counted(coarse)
-    expected = []
+    expected, five = [], []
     for image, label in reference.pairs(counted, "all"):
         others = [other for other in counted if label not in other.labels]
         base = mean(reference.top1(other, 0, cell) == label for other in others for cell in range(4))
         expected.append(1 - (1 - base) ** len(reference.background_cells(image)))
+        among = mean(label in other.shown[0][cell] for other in others for cell in range(4))
+        five.append((1 - among) ** 4)
     assert pairs["bg_chance"].tolist() == pytest.approx(expected)
+    assert (1 - pairs["chance5"]).tolist() == pytest.approx(five)  # of 6 classes: what is left is small
 
 
 def test_the_common_grid_is_the_coarsest_each_way(tmp_path: Path) -> None:
