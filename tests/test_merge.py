@@ -208,6 +208,19 @@ def test_a_damaged_shard_is_named_and_made_again(dataset: Path) -> None:
     assert_same(Path("indexes/whole"), Path("indexes/pets"))
 
 
+def test_a_shard_that_was_damaged_since_is_taken_anew(dataset: Path) -> None:
+    made = parts(dataset, 2, *OWN)
+    run_audit("merge", *made, "--max-bad", "1")
+    merged = Path("indexes/pets")
+    norms = merged / "shards" / shard_names(merged)[0] / "norms.npy"
+    content = norms.read_bytes()
+    norms.unlink()  # the part's is the same file
+    norms.write_bytes(content[:-1])
+    run_audit("merge", *made, "--max-bad", "1")
+    assert norms.read_bytes() == content
+    assert check(merged).is_sound
+
+
 def test_a_part_that_is_still_made_is_waited_for(dataset: Path) -> None:
     made = parts(dataset, 2, *OWN)
     with IndexWriter.resume(made[1]), pytest.raises(IndexBusy, match="2-of-2"):
