@@ -65,7 +65,7 @@ def new_folder(index: Path, target: Path, needed: int | None = None) -> Iterator
         for path in temporary.iterdir():
             flush(path)
         flush(temporary)
-        target.parent.mkdir(exist_ok=True)
+        make_folder(target.parent)
         temporary.rename(target)
         flush(target.parent)
         flush(index)
@@ -84,7 +84,7 @@ def new_file(target: Path, needed: int | None = None) -> Iterator[Path]:
     """
     temporary = target.with_name(temporary_name() + target.suffix[-16:])
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         yield temporary
         flush(temporary)
         temporary.replace(target)
@@ -126,6 +126,14 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """A folder, and those above it, whose names last; what is there stays."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        flush(path.parent)
 
 
 def digest(path: Path, algorithm: str = "blake2b") -> str:

@@ -44,6 +44,7 @@ def test_a_cell_shares_with_a_box_what_its_pixels_do(
 
 def test_a_box_is_read_as_it_is_written() -> None:
     assert parse_box("a:1,2,3,4.jpg:40,0,120.5,80") == ("a:1,2,3,4.jpg", (40, 0, 160.5, 80))
+    assert parse_box("a.jpg:0,0,1,0.5") == ("a.jpg", (0, 0, 1, 0.5))
     for text in ("a.jpg", "a.jpg:1,2,3", "a.jpg:1,2,0,4", "a.jpg:-1,2,3,4", "a.jpg:nan,2,3,4"):
         with pytest.raises(CellError, match=r"names no box; write it as image\.jpg:x,y,w,h"):
             parse_box(text)

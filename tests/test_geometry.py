@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from auditor.errors import CellError
-from auditor.grids import Geometry, cell_box, cell_id, edges, occupancy, parse_cell, split_cell_id
+from auditor.grids import (
+    Geometry,
+    cell_box,
+    cell_id,
+    edges,
+    occupancy,
+    parse_cell,
+    split_cell_id,
+    widened,
+)
 
 GRIDS = (7, 14, 16)
 
@@ -92,6 +101,15 @@ def test_occupancy_equals_brute_force(grid):
                 left, top, right, bottom = cell_box(row, col, grid, 48)
                 slow[row, col] = any(mask[y, x] for y in range(top, bottom) for x in range(left, right))
         np.testing.assert_array_equal(occupancy(mask, grid), slow)
+
+
+def test_widened_cells_touch_one_by_an_edge_or_a_corner():
+    masks = np.random.default_rng(4).random((20, 4, 6)) < 0.1
+    slow = np.zeros_like(masks)
+    for image, row, col in np.ndindex(masks.shape):
+        cells = np.argwhere(masks[image])
+        slow[image, row, col] = any(max(abs(r - row), abs(c - col)) <= 1 for r, c in cells)
+    np.testing.assert_array_equal(widened(masks), slow)
 
 
 @pytest.mark.parametrize(("side", "cells"), [(224, 7), (224, 16), (225, 7), (16, 16), (10, 3)])

@@ -16,12 +16,13 @@ from conftest import run_audit
 from auditor.cli import listing
 from auditor.cli.housekeeping import remove
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMissing
+from auditor.files import temporary_name
 from auditor.measure.evidence import cell_evidence
-from auditor.store import HeadFacts, Index, IndexWriter, read_current, read_manifest
+from auditor.store import HeadFacts, Index, IndexWriter, read_current, read_manifest, write_staged
 from auditor.store.check import check
 from auditor.store.manifest import write_manifest
 from auditor.store.removal import remove_index, rename_index
-from indexes import make_index, manifest, random_images, shard
+from indexes import arrays, image_columns, make_index, manifest, random_images, shard
 
 
 @pytest.fixture
@@ -145,11 +146,16 @@ def test_a_manifest_that_names_a_head_outside_removes_none(here: Path) -> None:
     assert Path("indexes/b/shards/00000/features.npy").exists()
 
 
-def test_an_unfinished_index_is_removed_with_what_is_derived(here: Path) -> None:
-    with IndexWriter.resume(Path("indexes/b")) as writer:
-        shard(writer, "00009", random_images(5, 3), 6)
-    remove_index(Path("indexes/b"))
-    assert not Path("indexes/b").exists()
+def test_an_unfinished_index_is_removed_with_what_is_derived_and_staged(here: Path) -> None:
+    path, images = Path("indexes/b"), random_images(5, 3)
+    with IndexWriter.resume(path) as writer:
+        shard(writer, "00009", images, 6)
+        write_staged(path, "00010", **arrays(images), images=image_columns(images, 9))
+    left = path / temporary_name()  # by a writer that was killed
+    left.mkdir()
+    (left / "features.npy").write_bytes(b"half")
+    assert remove_index(path) == ()
+    assert not path.exists()
 
 
 def test_an_index_that_is_being_written_is_left_alone(here: Path) -> None:
@@ -181,6 +187,8 @@ def test_a_name_that_is_taken_or_none_is_refused(here: Path) -> None:
     for name in ("", "..", "x/y", ".hidden"):
         with pytest.raises(AuditError, match="is no name"):
             rename_index(Path("indexes/a"), name)
+    with pytest.raises(AuditError, match=r"cannot rename indexes/a: File name too long$"):
+        rename_index(Path("indexes/a"), "a" * 300)
     assert check(Path("indexes/a")).is_sound
 
 

@@ -15,6 +15,7 @@ import reference
 from conftest import run_audit
 from numpy.typing import NDArray
 
+from auditor.measure.reach import FEWEST, measure_reach
 from auditor.measure.shuffled import shuffle_labels
 from auditor.measure.survival import survival
 from auditor.page.compose import compose
@@ -91,6 +92,16 @@ def test_survival_equals_plain_loops(tmp_path: Path, seed: int) -> None:
     assert found is not None
     assert (found.kept.hits, found.kept.total) == (sum(kept), len(kept))
     assert found.elsewhere == pytest.approx(mean(elsewhere))
+
+
+def test_without_right_cells_or_covered_images_there_is_no_survival(tmp_path: Path) -> None:
+    wrong, bare = known(3), known(3)
+    says(wrong, 0, 0.0)
+    for image in bare:
+        image.guesses = image.guesses[:1]
+    for name, images in (("wrong", wrong), ("bare", bare)):
+        with Index.open(make_index(tmp_path / name, images)) as index:
+            assert survival(index) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -254,7 +265,7 @@ def test_where_covered_images_cannot_be_read_survival_is_not_judged(tmp_path: Pa
 def test_the_reach_of_a_toy_backbone_is_its_receptive_field(tmp_path: Path, radius: int) -> None:
     """Each of its cells is the mean of the cells up to so far away, and its class the likelier of two."""
     rng = np.random.default_rng(radius)
-    images = []
+    images, by_distance = [], dict[int, list[float]]()
     for image in random_images(5, 60, TOY):
         pixels, mask = rng.random(TOY), np.zeros(TOY, np.bool_)
         row, col = rng.integers(0, 7, 2)
@@ -264,6 +275,11 @@ def test_the_reach_of_a_toy_backbone_is_its_receptive_field(tmp_path: Path, radi
         order = np.argsort(-chances, axis=-1)
         ranked = np.take_along_axis(chances, order, axis=-1)
         flags = mask.ravel().tolist()
+        for number, cell in enumerate(np.ndindex(TOY)):
+            far = int(np.abs(np.argwhere(mask) - cell).max(axis=1).min())
+            first = order[0, number, 0]
+            change = abs(chances[0, number, first] - chances[2, number, first])
+            by_distance.setdefault(far, []).append(change)
         present = [{0} if flag else set() for flag in flags]
         images.append(
             replace(
@@ -272,7 +288,11 @@ def test_the_reach_of_a_toy_backbone_is_its_receptive_field(tmp_path: Path, radi
             )
         )  # fmt: skip
     with Index.open(make_index(tmp_path / "i", images, grid=TOY, size=60)) as index:
-        answer = hygiene(index)
+        answer, measured = hygiene(index), measure_reach(index)
+    assert measured is not None
+    enough = [far for far in sorted(by_distance) if far and len(by_distance[far]) >= FEWEST]
+    assert measured.cells == tuple(len(by_distance[far]) for far in enough)
+    assert measured.changes == pytest.approx([np.mean(by_distance[far]) for far in enough], abs=1e-7)
     assert answer.reach == radius
     assert answer.reach_asked is not None
     assert answer.reach_asked > radius
@@ -306,6 +326,31 @@ def test_what_fails_is_the_first_finding_and_what_passes_is_none(tmp_path: Path)
     with Index.open(make_index(tmp_path / "known", known(2))) as index:
         assert hygiene(index).verdict == "pass"
         assert "cells" not in {each.subject for each in findings(index).findings}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_exchanged_labels_equal_plain_loops(tmp_path: Path, seed: int) -> None:
+    """Every label goes to every image as often: so many cells show a label of another on average."""
+    images = random_images(seed, 40)
+    with Index.open(make_index(tmp_path / "i", images, size=40, removed=range(0, 40, 5))) as index:
+        found = shuffle_labels(index)
+    assert found is not None
+    counted = reference.counted(images, range(0, 40, 5))
+    asked = [image for image in counted if image.labels and any(image.foreground or [])]
+    shown = [
+        (image, reference.top1(image, 0, cell))
+        for image in asked
+        for cell, flag in enumerate(image.foreground or [])
+        if flag
+    ]
+    assert found.images == len(asked)
+    assert (found.share.hits, found.share.total) == (sum(k in image.labels for image, k in shown), len(shown))
+    expected = mean(k in other.labels for _, k in shown for other in asked)
+    assert found.shares.mean() == pytest.approx(
+        expected, abs=4 * found.shares.std() / len(found.shares) ** 0.5
+    )
+    assert found.shares.std() > 0
+    assert found.p_value == (1 + sum(found.shares >= found.share.hits / len(shown))) / 200
 
 
 def test_exchanged_labels_do_not_pass(tmp_path: Path) -> None:

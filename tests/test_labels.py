@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import reference
 from conftest import run_audit
 from PIL import Image
 from scipy.stats import binomtest
@@ -149,6 +151,34 @@ def test_the_nearest_cells_are_those_of_brute_force(tmp_path: Path) -> None:
         )[:4]
         assert near.tolist() == [place for _, place in best]
         assert cosine == pytest.approx([-value for value, _ in best], abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_annotations_are_those_of_plain_loops(tmp_path: Path, seed: int) -> None:
+    images = random_images(seed, 40)
+    for image in images[::2]:
+        image.labels += image.labels[:1]  # said twice is said once
+    images[3] = replace(images[3], status="ok", labels=(4,), present=None, foreground=None)
+    with Index.open(make_index(tmp_path / "i", images, removed=[1, 2])) as index:
+        said = read_annotations(index, usable_images(index))
+    usable = reference.counted(images, [1, 2])
+    everywhere = [[set(image.labels)] * CELLS if image.present is None else image.present for image in usable]
+    for (place, image), cells in zip(enumerate(usable), everywhere, strict=True):
+        flags = [bool(image.labels)] * CELLS if image.foreground is None else image.foreground
+        assert said.foreground[place].tolist() == flags
+        assert said.is_labelled[place] == bool(image.labels)
+        for label in range(6):
+            assert said.has_label(np.array([place]), np.array([label])) == (label in image.labels)
+            marks = said.has_mark(place * CELLS + np.arange(CELLS), np.full(CELLS, label))
+            assert marks.tolist() == [label in cell for cell in cells]
+    assert not said.has_mark(np.array([-1]), np.array([0])).any()
+    labelled = sum(bool(image.labels) for image in usable)
+    expected = [
+        [sum(k in cells[c] for cells in everywhere) / labelled for k in range(6)] for c in range(CELLS)
+    ]
+    assert said.shares() == pytest.approx(np.array(expected))
+    assert len(said.labels) == sum(len(set(image.labels)) for image in usable)
+    assert len(said.marks) == sum(len(cell) for cells in everywhere for cell in cells)
 
 
 def test_exchanged_annotations_go_together(tmp_path: Path) -> None:

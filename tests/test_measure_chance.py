@@ -66,6 +66,13 @@ def test_a_class_of_every_image_has_no_chance(tmp_path: Path) -> None:
     with Index.open(make_index(tmp_path / "i", images)) as index:
         assert np.isnan(with_chance(index, count_pairs(index, "all"))["chance"]).all()
         assert metrics(index).det_top1_chance is None
+    for image in images:
+        image.present, image.foreground = [{2}] * 9, [True] * 9
+    with Index.open(make_index(tmp_path / "everywhere", images)) as index:
+        evidence = cell_evidence(index)
+    assert evidence is not None
+    assert evidence.share.total == 72
+    assert evidence.share_elsewhere is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -89,6 +96,9 @@ def test_evidence_equals_plain_loops(tmp_path: Path, seed: int) -> None:
             ranks.append(shown.index(label) if label in shown else 5)
             elsewhere.append(mean(others))
     assert found is not None
+    assert found.images == sum(
+        any(reference.class_cells(image, label) for label in image.labels) for image in counted
+    )
     assert (found.share.hits, found.share.total) == (sum(wins), len(wins))
     assert found.share_elsewhere == pytest.approx(mean(elsewhere))
     assert (found.rank, found.rank_by_chance) == (median(ranks), 2.5)
@@ -139,6 +149,21 @@ def test_what_is_no_better_than_chance_is_not_carried() -> None:
     assert replace(better, share_elsewhere=None).is_carried
     assert not replace(better, rank=2.5).is_carried
     assert not replace(better, share_elsewhere=5 / 9).is_carried
+
+
+def test_the_sentence_has_every_number() -> None:
+    known = CellEvidence(9, Rate(5, 1009), 0.001, 2.0, 3.0)
+    first = "Its cells carry the class: the class wins 0.5 % of the 1,009 foreground cells of its objects"
+    elsewhere, place = (
+        " (0.1 % of those in images without them)",
+        ", and is at median place 3 of 7 (by chance 4)",
+    )
+    assert known.sentence == f"{first}{elsewhere}{place}."
+    assert replace(known, rank=None).sentence == f"{first}{elsewhere}."
+    assert replace(known, share_elsewhere=None).sentence == f"{first}{place}."
+    assert (
+        "do not carry the class: the class wins 0.0 % of the 9" in replace(known, share=Rate(0, 9)).sentence
+    )
 
 
 @pytest.mark.parametrize(("wins", "verdict"), [(True, "Its cells carry"), (False, "Its cells do not carry")])
@@ -289,6 +314,9 @@ def test_every_reason_that_nothing_is_counted(tmp_path: Path) -> None:
         reason = explain_absence(index) or ""
     words = shlex.split(reason.partition("with them: ")[2])
     assert words[words.index("--head") + 1] == str(tmp_path / "mine" / "heads" / "mine.safetensors")
+    own = replace(described, options={})  # the network's own, kept in the index
+    with Index.open(make_index(tmp_path / "own", [labelled], described=own)) as index:
+        assert "safetensors" not in (explain_absence(index) or "safetensors")
 
 
 # ------------------------------------------------------------------------------------- ends of intervals

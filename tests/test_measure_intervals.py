@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, false_discovery_control, fisher_exact
 
 from auditor.measure.rates import least_change, least_difference, wilson_of
-from auditor.measure.significance import correct, fisher, mcnemar
+from auditor.measure.significance import at_least, correct, exceeds, fisher, mcnemar
 from auditor.search.class_shares import ImageClasses, class_shares
 
 RATES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.98])
@@ -202,5 +202,15 @@ def test_tests_in_whole_numbers_are_those_of_scipy() -> None:
         for gained in {0, 1, changed // 3, changed // 2, changed}:
             expected = binomtest(gained, changed, 0.5).pvalue
             assert mcnemar(gained, changed - gained) == pytest.approx(expected, rel=1e-11)
+    hits, totals, chances = (
+        np.ravel(each)
+        for each in np.broadcast_arrays(*np.ix_([0, 1, 2, 7], [0, 1, 2, 7, 300], [0, 0.03, 0.5, 1]))
+    )
+    possible = hits <= totals
+    expected = binom.sf(hits - 1, totals, chances)
+    assert at_least(hits, totals, chances)[possible] == pytest.approx(expected[possible], rel=1e-9)
+    for at in np.flatnonzero(possible & (totals < 100)):
+        found = exceeds(int(hits[at]), int(totals[at]), float(chances[at]))
+        assert found == pytest.approx(expected[at], rel=1e-9)
     p_values = np.random.default_rng(0).random(200).round(2)  # with ties
     assert correct(p_values.tolist()) == pytest.approx(false_discovery_control(p_values), rel=1e-12)

@@ -16,10 +16,13 @@ from same import assert_same
 
 import auditor.indexing.build as building
 from auditor.errors import AuditError, IndexBusy, IndexDamaged, IndexMismatch, IndexMissing
-from auditor.store import Index, IndexWriter, read_current, read_manifest, staged_names
+from auditor.store import HeadFacts, Index, IndexWriter, read_current, read_manifest, staged_names
 from auditor.store.check import check
+from auditor.store.part import Part
+from auditor.store.same import differences_of_parts
 from auditor.store.sealed import write_sealed
 from auditor.store.shards import SHARD, shard_names
+from indexes import manifest
 
 OWN = ("--backbone", "symbols", "--max-bad", "1")
 PROBE = (*SMALL, "--head", "probe", "--max-bad", "1")
@@ -55,6 +58,57 @@ def parts(dataset: Path, count: int, *words: str) -> list[Path]:
     for number in range(1, count + 1):
         index(dataset, *words, "--name", "pets", "--shard", f"{number}/{count}")
     return [Path(f"indexes/pets.{number}-of-{count}") for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 24])
+@pytest.mark.parametrize("of", [1, 2, 5, 7])
+def test_parts_share_a_plan_in_order_and_evenly(of: int, count: int) -> None:
+    shares = [Part.parse(f"{number}/{of}").select(range(count)) for number in range(1, of + 1)]
+    assert [each for share in shares for each in share] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_part_is_written_as_a_number_of_a_number() -> None:
+    for text in ("1/1", "3/16", "999999/999999"):
+        part = Part.parse(text)
+        assert str(part) == text
+        assert part.suffix == f".{text.replace('/', '-of-')}"
+    for text in ("0/2", "3/2", "1/0", "2", "a/b", "-1/2", "1/2/3", " 1/2", "1/2\n", "1/", "1000000/1000000"):
+        with pytest.raises(AuditError, match="is no part of a whole; write 3/16"):
+            Part.parse(text)
+
+
+def test_all_that_parts_must_share_is_named_where_it_differs() -> None:
+    one = replace(manifest(), options={"target": "all", "seed": 0, "limit": None})
+    dataset, backbone, versions = one.dataset, one.backbone, dict(one.versions)
+    changed: dict[str, dict[str, Any]] = {
+        "dataset": {"dataset": replace(dataset, root="/data/cats")},
+        "backbone": {"backbone": replace(backbone, model="other")},
+        "weights": {"backbone": replace(backbone, weights_sha256="0" * 64)},
+        "model arguments": {"backbone": replace(backbone, model_args={})},
+        "head": {"head": HeadFacts("none")},
+        "classes": {"classes": one.classes[:3]},
+        "preprocess": {"preprocess": replace(one.preprocess, crop=96)},
+        "grid": {"grid": (3, 4)},
+        "dim": {"dim": 17},
+        "variants": {"variants": one.variants[:1]},
+        "fill": {"fill": "blur"},
+        "seed": {"options": {"target": "all", "seed": 1}},
+        "annotations": {"dataset": replace(dataset, annotations="boxes.csv")},
+        "classes of the dataset": {"dataset": replace(dataset, classes=())},
+        "the head's file": {"head": replace(one.head, sha256="0" * 64)},
+        "numpy": {"versions": {}},
+        "torch": {"versions": versions | {"torch": "1.0"}},
+    }
+    for name, change in changed.items():
+        for pair in ((one, replace(one, **change)), (replace(one, **change), one)):
+            assert [each.name for each in differences_of_parts(*pair)] == [name]
+    for alike in ({"limit": 3}, {"sample": 3}, {"part": "1/2"}):
+        assert not list(differences_of_parts(one, replace(one, options={**one.options, **alike})))
+    (long,) = differences_of_parts(one, replace(one, dataset=replace(dataset, root="/" + "x" * 90)))
+    assert (long.before, long.now) == ("/data/birds", "/" + "x" * 86 + "...")
+    (whole,) = differences_of_parts(one, replace(one, dataset=replace(dataset, root="/" + "x" * 89)))
+    assert whole.now == "/" + "x" * 89
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
@@ -152,6 +206,19 @@ def test_a_damaged_shard_is_named_and_made_again(dataset: Path) -> None:
     index(dataset, *OWN, "--name", "pets", "--shard", "2/2")
     run_audit("merge", first, second, "--max-bad", "1")
     assert_same(Path("indexes/whole"), Path("indexes/pets"))
+
+
+def test_a_shard_that_was_damaged_since_is_taken_anew(dataset: Path) -> None:
+    made = parts(dataset, 2, *OWN)
+    run_audit("merge", *made, "--max-bad", "1")
+    merged = Path("indexes/pets")
+    norms = merged / "shards" / shard_names(merged)[0] / "norms.npy"
+    content = norms.read_bytes()
+    norms.unlink()  # the part's is the same file
+    norms.write_bytes(content[:-1])
+    run_audit("merge", *made, "--max-bad", "1")
+    assert norms.read_bytes() == content
+    assert check(merged).is_sound
 
 
 def test_a_part_that_is_still_made_is_waited_for(dataset: Path) -> None:

@@ -15,11 +15,12 @@ from PIL import Image
 from predictions import read_rows, write_predictions
 
 from auditor.errors import BackboneError, DatasetError
-from auditor.measure.present import _ranks
+from auditor.measure.present import _ranks, rank_present
 from auditor.measure.real_labels import read_real
 from auditor.questions.metrics.ask import metrics
+from auditor.records import Rate
 from auditor.store import Index, IndexWriter
-from indexes import FakeImage, manifest, random_images, shard
+from indexes import FakeImage, make_world, manifest, random_images, shard, write_world
 
 SMALL = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--size", "96")
 
@@ -69,6 +70,8 @@ def test_a_file_of_real_labels_counts_like_stored_ones(tmp_path: Path, is_list: 
         ("[[1], [2", "cannot be read as JSON"),
         ("[" * 200_000, "cannot be read as JSON"),
         ("[1, 2]", "no ReaL labels"),
+        ("[[1], [-1]]", "no ReaL labels"),
+        ("[[1], [true]]", "no ReaL labels"),
         ('{"ILSVRC2012_val_00000001.JPEG": ["cat"]}', "no ReaL labels"),
         ('{"elsewhere.jpg": [1]}', "for no image"),
         ('{"ILSVRC2012_val_00000002.JPEG": [999]}', "class 999"),
@@ -93,6 +96,8 @@ def test_a_list_of_real_labels_has_only_the_images_that_it_is_long_for(tmp_path:
     (tmp_path / "real.json").write_text("[[1], [4, 2]]")
     with Index.open(make_index(tmp_path / "i", images)) as index:
         assert read_real(index, tmp_path / "real.json") == {0: (), 1: (1,), 2: (4, 2), 3: ()}
+        (tmp_path / "bare.json").write_text("[[], []]")
+        assert read_real(index, tmp_path / "bare.json") == dict.fromkeys(range(4), ())
     images[0].path = "ILSVRC2012_val_00000000.JPEG"
     with Index.open(make_index(tmp_path / "j", images)) as index:
         assert read_real(index, tmp_path / "real.json")[0] == ()
@@ -170,6 +175,29 @@ def test_present_classes_by_loops(photos: Path, ask: Callable[..., Any], kind: s
         assert (found["present"][name]["hits"], found["present"][name]["total"]) == (hits, 21), name
         assert kind == "probe" or hits >= found[name]["hits"], name
     assert 0 < expected["top5"] < 21 or 0 < expected["det_top1"] < 21  # the case tells right from wrong
+
+
+@pytest.mark.parametrize("target", ["all", "one"])
+def test_ranks_are_among_the_classes_of_images_that_are_there(tmp_path: Path, target: Any) -> None:
+    """Of four classes one is that of a removed image alone; scores are the head's own, none near another."""
+    world, gone = make_world(5, 12), 4
+    world.labels = [tuple(k for k in labels if k != 2) for labels in world.labels]
+    world.labels[gone] = (2,)
+    path = write_world(tmp_path / "i", world)
+    with IndexWriter.resume(path) as writer:
+        writer.set_removed([gone])
+        writer.finish()
+    with Index.open(path) as index:
+        found = rank_present(index, target=target)
+    images, pairs = [], []
+    for number, labels in enumerate(world.labels):
+        if number != gone and labels:
+            scores = world.scores[number][:, [0, 1, 3]]
+            own = [scores[:, [0, 1, 3].index(k), None] for k in (labels if target == "all" else labels[:1])]
+            images.append(int((scores.mean(axis=0) > own[0].mean()).sum()))
+            pairs += [int((scores > each).sum(axis=1).min()) for each in own]
+    assert (found.classes, found.images, found.pairs) == (3, images, pairs)
+    assert found.within([0, 1, 4, 5]) == (Rate(1, 4), Rate(3, 4))
 
 
 def test_equal_scores_rank_by_class_id() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from conftest import run_audit
 from numpy.typing import NDArray
 
 from auditor.errors import AuditError, BackboneError, IndexDamaged
+from auditor.measure.scores import evidence, require_scores
+from auditor.measure.scores import softmax as chances_of
 from auditor.questions.pool.ask import RULES, pool
 from auditor.records import Rate
 from auditor.store import Index
@@ -47,6 +50,25 @@ def pooled_by_definition(
             case _:
                 result.append(sum(values) / len(values))
     return result, fell_back
+
+
+def test_chances_are_those_of_scipy_over_the_last_axis() -> None:
+    scores = np.random.default_rng(0).normal(0, 300, (3, 4, 5)).astype(np.float32)
+    expected = scipy.special.softmax(scores.astype(np.float64), axis=-1)
+    assert chances_of(scores) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_what_cells_add_to_classes_is_that_of_plain_loops(tmp_path: Path) -> None:
+    world, masks = make_world(2, 4), np.random.default_rng(1).random((3, 9))
+    with Index.open(write_world(tmp_path / "i", world)) as index:
+        parts, bias = evidence(require_scores(index), 2, masks)
+    for mask, part in zip(masks, parts, strict=True):
+        added = [
+            sum(mask[cell] * float(world.features[2, cell] @ weight) for cell in range(9))
+            for weight in world.weight
+        ]
+        assert part == pytest.approx(np.array(added) - np.mean(added), abs=CLOSE)
+    assert bias == pytest.approx(world.bias - np.mean(world.bias), abs=1e-6)
 
 
 def assert_row_equals(found: Any, rule: str, world: World, temperature: float, tau: float) -> None:

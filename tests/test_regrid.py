@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -15,6 +16,7 @@ import reference
 
 from auditor.measure.chance import any_chance, with_chance
 from auditor.measure.counts import count_pairs
+from auditor.measure.regrid import common_grid, on_grid
 from auditor.page.compare.ask import compare
 from auditor.page.compose import compose
 from auditor.questions.metrics.ask import metrics
@@ -29,11 +31,11 @@ RATES = ("fg_det", "bg_act", "bg_act_without_fg", "det_top1", "det_top5")
 
 
 def described(seed: int, count: int, grid: Grid) -> list[FakeImage]:
-    """Images whose cells are sure of what they show, each in its own degree."""
+    """Images whose cells are sure of what they show, each in its own degree; many as sure as others."""
     rng = np.random.default_rng(seed)
     images = random_images(seed, count, grid)
     for image in images:
-        chances = rng.dirichlet(np.ones(6), image.shown.shape[:2])[..., :5]
+        chances = rng.dirichlet(np.ones(6), image.shown.shape[:2])[..., :5].round(1)
         image.chances = -np.sort(-chances, axis=-1)
     return images
 
@@ -105,12 +107,27 @@ def test_the_null_of_every_pair_is_the_closed_form_over_its_own_cells(tmp_path: 
         pairs = with_chance(index, count_pairs(index, "all", to), to)
     coarse = [pooled(image, grid, to) for image in images]
     counted = reference.counted(coarse)
-    expected = []
+    expected, five = [], []
     for image, label in reference.pairs(counted, "all"):
         others = [other for other in counted if label not in other.labels]
         base = mean(reference.top1(other, 0, cell) == label for other in others for cell in range(4))
         expected.append(1 - (1 - base) ** len(reference.background_cells(image)))
+        among = mean(label in other.shown[0][cell] for other in others for cell in range(4))
+        five.append((1 - among) ** 4)
     assert pairs["bg_chance"].tolist() == pytest.approx(expected)
+    assert (1 - pairs["chance5"]).tolist() == pytest.approx(five)  # of 6 classes: what is left is small
+
+
+def test_the_common_grid_is_the_coarsest_each_way(tmp_path: Path) -> None:
+    paths = {
+        grid: make_index(tmp_path / str(n), [], grid=grid) for n, grid in enumerate([(4, 2), (3, 6), (4, 5)])
+    }
+    with ExitStack() as opened:
+        one, two, three = (opened.enter_context(Index.open(path)) for path in paths.values())
+        assert common_grid([one, two, three]) == common_grid([three, two, one]) == (3, 2)
+        assert common_grid([one, three]) == (4, 2)
+        assert common_grid([two, two]) is None
+        assert on_grid(one, "WITH a AS (SELECT 1)", (4, 2)) == "WITH a AS (SELECT 1)"
 
 
 def test_cells_that_know_nothing_are_at_chance_on_either_grid(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +25,13 @@ from auditor.errors import (
     IndexMissing,
     OutputError,
 )
+from auditor.files import new_file, new_folder
 from auditor.measure.counts import CLASSES, IMAGES, PAIRS, STORED_REAL
 from auditor.measure.evidence import RANKS
 from auditor.records import Certificate
 from auditor.search.cluster_facts import images_of_clusters
 from auditor.store import (
+    DatasetFacts,
     HeadFacts,
     Index,
     IndexWriter,
@@ -38,18 +42,23 @@ from auditor.store import (
     promote_staged,
     read_current,
     read_manifest,
+    read_placement,
     read_shard,
     read_staged,
     staged_names,
     write_staged,
 )
+from auditor.store.blocks import FileFacts, Rows, Verified
 from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
+from auditor.store.generations import MAP
+from auditor.store.kept import keep
 from auditor.store.manifest import write_manifest
 from auditor.store.map_file import save_map, stored_map
 from auditor.store.placement import planned_images
-from auditor.store.sealed import checksum, write_sealed
-from auditor.store.shards import save_array
+from auditor.store.recover import recover
+from auditor.store.sealed import checksum, decode_as, write_sealed
+from auditor.store.shards import adopt, save_array
 from indexes import (
     DIM,
     FakeImage,
@@ -115,6 +124,38 @@ def test_manifest_survives_json(tmp_path: Path) -> None:
     assert replace(first, created="") == begun
 
 
+def test_what_decides_a_shards_content_decides_the_identity_and_nothing_else() -> None:
+    one = replace(manifest(), options={"target": "all", "limit": None})
+    backbone = one.backbone
+    decides: list[dict[str, Any]] = [
+        {"backbone": replace(backbone, library="other")},
+        {"backbone": replace(backbone, model="other")},
+        {"backbone": replace(backbone, weights_sha256="0" * 64)},
+        {"backbone": replace(backbone, model_args={})},
+        {"head": HeadFacts("none")},
+        {"head": replace(one.head, sha256="0" * 64)},
+        {"preprocess": replace(one.preprocess, std=(0.5, 0.5, 0.5))},
+        {"fill": "blur"},
+        {"variants": one.variants[:1]},
+        {"grid": (3, 4)},
+        {"grid": (4, 3)},
+        {"dim": 17},
+        {"classes": one.classes[::-1]},
+        {"classes": tuple(replace(each, synset=None) for each in one.classes)},
+        {"options": {"target": "one", "limit": None}},
+    ]
+    leaves: list[dict[str, Any]] = [
+        {"dataset": replace(one.dataset, root="/elsewhere")},
+        {"backbone": replace(backbone, name="called otherwise", weights="a file")},
+        {"head": replace(one.head, file="heads/own.safetensors")},
+        {"certificate": None, "versions": {}, "created": "today"},
+        *({"options": {"target": "all", name: "1/2"}} for name in ("limit", "sample", "part")),
+    ]
+    identities = [replace(one, **change).identity for change in decides]
+    assert len({one.identity, *identities}) == 1 + len(decides)
+    assert {replace(one, **change).identity for change in leaves} == {one.identity}
+
+
 def test_another_schema_and_a_changed_digit_are_told_apart(tmp_path: Path) -> None:
     path = make_index(tmp_path / "index", random_images(2, 3))
     write_manifest(path, replace(read_manifest(path), schema=3))
@@ -135,6 +176,42 @@ def test_an_older_manifest_takes_what_is_new_from_its_defaults(tmp_path: Path) -
     del content["checksum"], content["dataset"]["is_synthetic"]
     (path / "index.json").write_text(json.dumps({"checksum": checksum(content), **content}))
     assert read_manifest(path).dataset.is_synthetic is None
+
+
+@pytest.mark.parametrize(
+    ("content", "is_read"),
+    [
+        ({"min_area": 0.5}, True),
+        ({"min_area": 1}, True),
+        ({"min_area": True}, False),
+        ({"min_area": "1"}, False),
+        ({"annotations": None}, True),
+        ({"annotations": 7}, False),
+        ({"root": 5}, False),
+        ({"root": True}, False),
+        ({"is_synthetic": True}, True),
+        ({"is_synthetic": 1}, False),
+        ({"notes": ["a", "b"]}, True),
+        ({"notes": "ab"}, False),
+        ({"classes": [{"name": "bird"}, {"name": "cat", "synset": "n1"}]}, True),
+        ({"classes": [{"synset": "n1"}]}, False),
+    ],
+)
+def test_a_value_is_read_as_exactly_its_type(content: dict[str, Any], is_read: bool) -> None:
+    content = {"root": "/data", "kind": "folder", **content}
+    if not is_read:
+        with pytest.raises(IndexDamaged, match=r"^index\.json is damaged: "):
+            decode_as(Path("index.json"), DatasetFacts, content)
+        return
+    facts = decode_as(Path("index.json"), DatasetFacts, content)
+    assert json.loads(json.dumps(asdict(facts))) == {**asdict(DatasetFacts("", "")), **_whole(content)}
+    assert type(facts.min_area) is float
+
+
+def _whole(content: dict[str, Any]) -> dict[str, Any]:
+    """With what its classes leave out, and lists for what JSON has no tuples for."""
+    classes = [{"synset": None, **each} for each in content.get("classes", [])]
+    return {"notes": [], **content, "classes": classes}
 
 
 def test_what_every_answer_must_say_of_the_network() -> None:
@@ -328,6 +405,81 @@ def test_an_array_is_saved_as_numpy_saves_it_or_not_at_all(tmp_path: Path) -> No
             save_array(tmp_path / "cut.npy", array)
 
 
+def test_where_a_disk_has_no_links_files_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: list[FakeImage]
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path, other = make_index(tmp_path / "index", images, size=12), tmp_path / "other"
+    IndexWriter.create(other, manifest()).close()
+    monkeypatch.setattr(os, "link", refuse)
+    adopt(other, path, "shards", "00000")
+    content = [
+        {file.name: file.read_bytes() for file in (root / "shards/00000").iterdir()} for root in (path, other)
+    ]
+    assert content[0] == content[1]
+    assert len(content[0]) == 7
+
+
+def test_what_cannot_be_begun_is_told(tmp_path: Path) -> None:
+    """Below a file there is no folder, and nothing to clear away."""
+    file = tmp_path / "index"
+    file.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"cannot write .*index/shards"), new_folder(file, file / "shards"):
+        pytest.fail("it has begun")
+    with pytest.raises(OutputError, match=r"cannot write .*index/CURRENT"), new_file(file / "CURRENT"):
+        pytest.fail("it has begun")
+    assert [each.name for each in tmp_path.iterdir()] == ["index"]
+
+
+def test_images_are_set_aside_and_taken_back(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images)
+    for gone in ({1, 3}, {3, 5}, set[int](), {5}):
+        with IndexWriter.resume(path) as writer:
+            writer.set_removed(gone)
+            assert writer.placement.removed == gone
+            assert writer.placement.images == 12
+        assert read_placement(path).removed == gone
+        assert planned_images(path) == 12
+    assert planned_images(make_index(tmp_path / "none", [])) == 0
+
+
+def test_rows_are_given_out_only_as_they_were_written(tmp_path: Path) -> None:
+    """One byte of each row in turn: the others are given, it is not, by whichever way it is asked for."""
+    path, array = tmp_path / "features.npy", np.arange(48, dtype=np.float32).reshape(4, 2, 3, 2)
+    np.save(path, array)
+    whole, facts = path.read_bytes(), FileFacts.of(path, rows=4)
+
+    def rows(shape: tuple[int, ...] = array.shape) -> Rows:
+        return Rows(Verified(tmp_path), ["features.npy"], facts, shape, "do this")
+
+    ids, cells = np.array([3, 0]), np.array([5, 1])
+    assert np.array_equal(rows().all(), array)
+    assert np.array_equal(rows().take(ids), array[ids])
+    assert np.array_equal(rows().take_cells(ids, cells), array.reshape(4, 6, 2)[ids, cells])
+    for row in range(4):
+        data = bytearray(whole)
+        data[len(whole) - (4 - row) * array[0].nbytes + 7] ^= 1
+        path.write_bytes(data)
+        others = np.delete(np.arange(4), row)
+        assert np.array_equal(rows().take(others), array[others])
+        for ask in (
+            lambda row=row: rows().take(row),
+            lambda: rows().take(np.arange(4)),
+            lambda row=row: rows().take_cells(np.array([row]), np.array([0])),
+            lambda: rows().all(),
+        ):
+            with pytest.raises(IndexDamaged, match=r"features\.npy is damaged; do this"):
+                ask()
+    path.write_bytes(whole[:60] + b"?" + whole[61:])
+    with pytest.raises(IndexDamaged, match="is damaged; do this"):
+        rows()
+    path.write_bytes(whole)
+    with pytest.raises(IndexDamaged, match="is damaged; do this"):
+        rows((4, 3, 2, 2))
+
+
 def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
     tmp_path: Path, images: list[FakeImage]
 ) -> None:
@@ -350,6 +502,23 @@ def test_a_map_outlives_a_repair_where_the_shards_are_the_same(
         damaged = save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert finish_again(removed=[1]) is None
+    with Index.open(path) as index:
+        finish_again(removed=[2])
+        with pytest.raises(IndexMismatch, match="was changed meanwhile; ask again"):
+            save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
+
+
+def test_a_file_that_could_not_be_made_again_is_forgotten(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images)
+    with Index.open(path) as index:
+        save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
+    with Index.open(path) as index, pytest.raises(ZeroDivisionError):
+        keep(path, index.generation, MAP, lambda _: {} if 1 // 0 else None)
+    current = read_current(path)
+    assert current is not None
+    assert current.files.keys() == {"audit.duckdb", "cells.faiss"}
+    with Index.open(path) as index:
+        assert stored_map(index) is None
 
 
 def test_a_database_is_of_the_storage_version_of_duckdb_1_2(tmp_path: Path, images: list[FakeImage]) -> None:
@@ -368,6 +537,18 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     ):
         IndexWriter.resume(path)
     IndexWriter.resume(path).close()
+
+
+def test_a_writer_that_cannot_begin_keeps_no_lock(tmp_path: Path, images: list[FakeImage]) -> None:
+    path = make_index(tmp_path / "index", images, size=12)
+    before = read_placement(path)
+    (plan,) = (path / "plan").iterdir()
+    plan.write_bytes(plan.read_bytes()[:-1])
+    with pytest.raises(IndexDamaged, match="of the plan") as raised:
+        IndexWriter.resume(path)
+    assert raised.value  # with all that its traceback holds
+    assert "was made again" in recover(path)[0]
+    assert read_placement(path) == before
 
 
 def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:

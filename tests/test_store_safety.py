@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ import numpy as np
 import pytest
 
 from auditor.errors import IndexDamaged
-from auditor.store import Index, IndexWriter, read_current
+from auditor.files import TEMPORARY, flush
+from auditor.store import Index, IndexWriter, Placed, promote_staged, read_current, write_staged
 from auditor.store.check import check
-from indexes import make_index, random_images, shard
+from auditor.store.map_file import save_map
+from auditor.store.shards import adopt
+from indexes import arrays, cell_columns, image_columns, make_index, manifest, random_images, shard
 
 WRITER = """
 import sys
@@ -92,6 +97,66 @@ def test_a_writer_killed_at_random_points_ends_with_the_same_content(tmp_path: P
         path = tmp_path / f"killed{ended}"
     assert not list(path.glob(".tmp-*"))
     assert check(path).is_sound
+
+
+class Disk:
+    """What a loss of power would leave: which state of a file or folder was flushed, and which names were."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.flushed: set[tuple[int, int]] = set()
+        self.unsure: set[int] = set()
+        self.moves = 0
+        self._fsync, self._mkdir = os.fsync, os.mkdir
+        monkeypatch.setattr(os, "fsync", self.fsync)
+        monkeypatch.setattr(os, "mkdir", self.mkdir)
+        for name in ("rename", "replace"):
+            monkeypatch.setattr(os, name, partial(self.move, getattr(os, name)))
+
+    def fsync(self, handle: int) -> None:
+        found = os.fstat(handle)
+        self.flushed.add((found.st_ino, found.st_mtime_ns))
+        self.unsure.discard(found.st_ino)
+        self._fsync(handle)
+
+    def mkdir(self, path: Path, *mode: int) -> None:
+        self._mkdir(path, *mode)
+        if TEMPORARY not in str(path):
+            self.unsure.add(Path(path).parent.stat().st_ino)
+
+    def move(self, move: Callable[[Path, Path], None], source: Path, target: Path) -> None:
+        """Into place only what is on the disk; out of it, under a temporary name, anything."""
+        if not Path(target).name.startswith(TEMPORARY):
+            for path in (source, *Path(source).rglob("*")):
+                assert (path.stat().st_ino, path.stat().st_mtime_ns) in self.flushed, (path, target)
+            self.unsure.add(Path(target).parent.stat().st_ino)
+            self.moves += 1
+        move(source, target)
+
+
+def test_what_gets_its_name_is_on_the_disk_and_then_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, images, disk = tmp_path / "index", random_images(0, 6), Disk(monkeypatch)
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    flush(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == handles
+    with IndexWriter.create(path, manifest()) as writer:
+        shard(writer, "00000", images[:3], 0)
+        assert not disk.unsure
+        writer.place([Placed("00001", 3, tuple(image.path for image in images[3:]))])
+        assert not disk.unsure
+        write_staged(path, "00001", **arrays(images[3:]), images=image_columns(images[3:], 3))
+        assert not disk.unsure
+        columns = image_columns(images[3:], 3), cell_columns(images[3:], 3)
+        promote_staged(path, writer.manifest, "00001", images=columns[0], cells=columns[1])
+        assert not disk.unsure
+        writer.finish()
+    with Index.open(path) as index:
+        save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)})
+    IndexWriter.create(tmp_path / "other", manifest()).close()
+    adopt(tmp_path / "other", path, "shards", "00001")
+    assert not disk.unsure
+    assert disk.moves >= 12
 
 
 def flip(path: Path, chance: random.Random) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import shutil
 import tarfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ from conftest import run_audit
 from crash import dies_at
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch
+from auditor.files import temporary_name
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, IndexWriter, Placed, list_indexes, newest, read_current, read_manifest
 from auditor.store.check import check
 from auditor.store.derived import open_database, open_vectors
 from auditor.store.manifest import write_manifest
+from auditor.store.placement import Placement, read_placement
+from auditor.store.recover import recover
 from auditor.store.removal import remove_index
 from auditor.store.scores import stored_scores
 from auditor.store.sealed import checksum
@@ -122,6 +127,17 @@ def test_what_audit_did_not_write_is_never_swept(index: Path) -> None:
     assert (index / ".tmp-mine").exists()
 
 
+def test_what_an_ended_writer_left_is_swept_and_a_living_ones_is_not(index: Path) -> None:
+    mine = index / temporary_name()
+    ended = index / re.sub(r"~\d+~", "~999999999~", temporary_name())  # no process has this number
+    for folder in (mine, ended):
+        folder.mkdir()
+        (folder / "features.npy").write_bytes(b"half")
+    IndexWriter.resume(index).close()
+    assert mine.is_dir()
+    assert not ended.exists()
+
+
 # ------------------------------------------------------------------------------------------------ lost
 
 
@@ -139,6 +155,29 @@ def test_a_lost_manifest_is_made_again_from_the_shards(index: Path, harm: str) -
     assert "from the shards' copies" in checked.repaired[0]
     assert read_manifest(index) == before
     assert answers(index) == known
+
+
+@pytest.mark.parametrize("part", [None, "1/2"])
+def test_shards_say_the_plan_of_a_whole_index_and_not_of_a_part(tmp_path: Path, part: str | None) -> None:
+    """The first of two parts has no gap, and knows nothing of the other's images."""
+    path, images = tmp_path / "index", random_images(0, 4)
+    with IndexWriter.create(path, replace(manifest(), options={"target": "all", "part": part})) as writer:
+        writer.place([Placed(f"{n:05d}", n, (image.path,)) for n, image in enumerate(images)])
+        for placed in writer.missing():
+            shard(writer, placed.name, [images[placed.first]], placed.first)
+        before = writer.placement
+    shutil.rmtree(path / "plan")
+    assert len(recover(path)) == (part is None)
+    assert read_placement(path) == (before if part is None else Placement())
+
+
+def test_no_copy_of_the_manifest_stands_for_a_head_that_is_not_there(index: Path) -> None:
+    (index / "index.json").unlink()
+    head = index / "heads" / "own.safetensors"
+    head.write_bytes(head.read_bytes()[:-1])
+    with pytest.raises(IndexDamaged, match="no shard has a sound copy of it"):
+        recover(index)
+    assert not (index / "index.json").exists()
 
 
 def spoil_manifest(path: Path, harm: str) -> None:

@@ -13,10 +13,10 @@ Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
 LABELS = """
-SELECT id AS image, unnest(list_distinct(labels)) AS class FROM images WHERE usable ORDER BY image, class
+SELECT id AS image, unnest(labels) AS class FROM images WHERE usable ORDER BY image, class
 """
 MARKS = """
-SELECT image, cell, unnest(list_distinct(present)) AS class FROM cells JOIN images ON images.id = image
+SELECT image, cell, unnest(present) AS class FROM cells JOIN images ON images.id = image
 WHERE usable AND variant = 0 AND cells.foreground IS NOT NULL
 """
 FOREGROUND = """

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from auditor.errors import IndexDamaged
-from auditor.files import digest, flush, temporary_name
+from auditor.files import digest, flush, make_folder, temporary_name
 from auditor.store.columns import read_parquet, write_parquet
 from auditor.store.manifest import repair_sentence
 from auditor.store.places import PLAN, PLAN_NAME, SHARDS, inside, names_in
@@ -146,7 +146,7 @@ def _place(shards: dict[str, Placed], ids: Sequence[int], paths: Sequence[str], 
 def _append(index: Path, columns: dict[str, object]) -> None:
     number = len(names_in(index, PLAN, PLAN_NAME))
     folder = inside(index, PLAN)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     temporary = index / (temporary_name() + ".parquet")
     try:
         write_parquet(temporary, columns, PLANNED)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from auditor.store.places import (
     names_in,
     remove_known,
 )
-from auditor.store.shards import ARRAYS, FILES, SHARD, TABLES
+from auditor.store.shards import files_of
 
 _DERIVED = re.compile(
     "|".join(
@@ -97,10 +97,9 @@ def _delete(path: Path, files: Iterable[Path]) -> None:
 
 def _files(path: Path, manifest: Manifest) -> Iterator[str]:
     """Names below the index of all files that are its own; those that are not there too."""
-    for name in names_in(path, SHARDS, SHARD_NAME):
-        yield from (f"{SHARDS}/{name}/{file}" for file in (*sorted(FILES), SHARD))
-    for name in names_in(path, STAGING, SHARD_NAME):
-        yield from (f"{STAGING}/{name}/{file}" for file in (*ARRAYS, TABLES[0]))
+    for place in (SHARDS, STAGING):
+        for name in names_in(path, place, SHARD_NAME):
+            yield from (f"{place}/{name}/{file}" for file in files_of(place))
     for name in names_in(path, DERIVED, GENERATION_NAME):
         files = (path.name for path in inside(path, DERIVED, name).iterdir())
         yield from (f"{DERIVED}/{name}/{file}" for file in files if _DERIVED.fullmatch(file))
