@@ -87,8 +87,8 @@ class Axes:
     def of(cls, vectors: Points) -> Axes:
         """At most `COMPONENTS` of them, the most spread first."""
         centre = vectors.mean(axis=0)
-        centred = vectors - centre
-        _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        centred = (vectors - centre).astype(np.float64)  # else rounding would decide what the map looks like
+        _, axes = np.linalg.eigh(centred.T @ centred)
         return cls(centre, np.ascontiguousarray(axes[:, ::-1][:, :COMPONENTS], dtype=np.float32))
 
     def project(self, vectors: Points) -> Points:

@@ -64,10 +64,8 @@ def find_cells(
     Every cell that the proposer leaves in doubt is compared from the stored features, and more of them are
     ranked until k are within the limit.
     """
-    total, wanted = (
-        int(np.count_nonzero(allowed)),
-        8 * k if per_image else k,
-    )  # of an image many cells are alike
+    total = int(np.count_nonzero(allowed))
+    wanted = 8 * k if per_image else k  # of an image many cells are alike
     while True:
         wanted = min(wanted, total)
         proposed = by.propose(vector, wanted, allowed)
