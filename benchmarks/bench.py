@@ -143,7 +143,7 @@ def search() -> None:
 def lists() -> None:
     """A query by the lists of a large index against an exact one, and what they take; made-up clusters."""
     large, proposals.LARGE = proposals.LARGE, 900_000
-    for dim in (512, 128):
+    for dim in (128, 512):
         path = big(20_000, dim, 5_000)
         cpu = time.process_time()
         prepare_search(path, Silence())

@@ -287,7 +287,7 @@ def test_names_of_data_yaml_are_read_as_yaml(text, names):
         ("names: [dog, cat", "is no valid YAML: .*; correct or remove it"),
         ("names:\n\t- dog\n", "is no valid YAML"),
         ("names: !!python/object:os.path {}", "is no valid YAML"),
-        ("names: coco.names", "has `names: coco.names`; write a list"),
+        ("names: coco.names", "has `names: 'coco.names'`; write a list"),
         ("names: [dog, no]", "has a class 1 that YAML reads as False, not as text; quote its name"),
         ("names: {0: dog, 1: 1}", "has a class 1 that YAML reads as 1, not as text; quote its name"),
         ("names: [dog, ~]", "has a class 1 that YAML reads as None"),

@@ -26,7 +26,7 @@ from auditor.questions.metrics.ask import image_rows
 from auditor.questions.shortcuts.ask import shortcuts
 from auditor.questions.similar.ask import similar
 from auditor.records.watch import Silence
-from auditor.search import make_lists, proposals
+from auditor.search import make_lists, measure_lists, proposals
 from auditor.search.nearest import find_cells, searchable
 from auditor.search.proposals import proposer
 from auditor.store import Index
@@ -194,7 +194,7 @@ def test_lists_find_the_share_of_real_cells_that_they_say(
 ) -> None:
     """12,740 cells are searched as millions are; brute force on cells that the measurement did not see."""
     monkeypatch.setattr(proposals, "LARGE", 1000)
-    monkeypatch.setattr(make_lists, "ASKED", 40)
+    monkeypatch.setattr(measure_lists, "ASKED", 40)
     path = shutil.copytree(folder / "indexes" / "mean", tmp_path / "mean")
     make_lists.prepare_search(path, Silence())
     with Index.open(path) as index:
