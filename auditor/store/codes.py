@@ -17,10 +17,12 @@ BLOCK = 1 << 25  # bytes that are compared before their pages go back to the sys
 class Codes:
     """`rows` (cells, C): the fp16 unit vectors at the end of the file; row = cell id.
 
-    A search maps one block of them at a time, so that it takes no memory, whatever the size.
+    The first search maps one block of them at a time, so that it takes no memory, whatever the size. Who
+    searches again keeps what is mapped, since to map it takes as long as to compare it.
     """
 
     def __init__(self, path: Path, cells: int, dim: int) -> None:
+        self._is_kept = False
         with path.open("rb") as file:
             self._map = mmap(file.fileno(), 0, access=ACCESS_READ)
         start = len(self._map) - 2 * cells * dim
@@ -38,9 +40,11 @@ class Codes:
             part = slice(start, start + size)
             if wanted := min(k, int(allowed[part].sum())):
                 found = _search(self.rows[part], vector, wanted, allowed[part])
-                release(self._map)
+                if not self._is_kept:
+                    release(self._map)
                 products.append(found[0])
                 cells.append(found[1] + start)
+        self._is_kept = True
         best = np.argsort(-np.concatenate(products), kind="stable")[:k]
         return np.concatenate(products)[best], np.concatenate(cells)[best]
 
