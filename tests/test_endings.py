@@ -315,6 +315,28 @@ def test_a_stopped_copy_says_what_is_kept_and_goes_on(here: Path, number: int, c
     assert check(here / "b").is_sound
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_merge_says_what_is_kept_and_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    for photo in range(4):
+        write_photo(tmp_path / "photos" / f"{photo}.jpg", photo)
+    parts = [f"some.{part}-of-2" for part in (1, 2)]
+    for part in (1, 2):
+        words = ("index", "photos", *SMALL, "--head", "none", "--name", "some", "--shard", f"{part}/2")
+        assert audit(*words, code=ONE_IMAGE_A_SHARD, cwd=tmp_path).returncode == 0
+    slow = (
+        "import time, pathlib, auditor.store.merge as merge\n"
+        "adopt = merge.adopt\n"
+        "def wait(*words): adopt(*words); pathlib.Path('waits').touch(); time.sleep(60)\n"
+        "merge.adopt = wait\n"
+    )
+    done = interrupted(tmp_path, ["merge", *parts], slow, number, (tmp_path / "waits").exists)
+    assert "what was joined is in indexes/some; run the same command again" in sentence(done, code)
+    assert len(shard_names(tmp_path / "indexes" / "some")) == 1
+    assert audit("merge", *parts, cwd=tmp_path).returncode == 0
+    assert check(tmp_path / "indexes" / "some").is_sound
+    assert len(shard_names(tmp_path / "indexes" / "some")) == 4
+
+
 def test_ctrl_c_while_duckdb_works(tmp_path: Path) -> None:
     code = (
         "import pathlib\n"

@@ -339,6 +339,18 @@ def test_damage_is_found_said_and_repaired(path: Path) -> None:
         assert similar(index, "1/0000.jpg", 1, 1).recall is not None
 
 
+def test_no_answer_comes_from_lists_with_a_flipped_bit(path: Path) -> None:
+    prepare_search(path, Silence())
+    file = path / "derived/000001" / LISTS
+    sound = file.read_bytes()
+    for bit in np.random.default_rng(3).integers(0, 8 * len(sound), 60).tolist():
+        content = bytearray(sound)
+        content[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(content)
+        with Index.open(path) as index, pytest.raises(IndexDamaged, match=LISTS):
+            similar(index, "1/0000.jpg", 1, 1)
+
+
 @pytest.mark.parametrize("read", [open_lists, read_lists])
 def test_a_file_that_is_none_is_named(path: Path, tmp_path: Path, read: Callable[..., object]) -> None:
     prepare_search(path, Silence())
