@@ -101,15 +101,18 @@ def read_contained(container: Path, name: str, most: int) -> tuple[bytes, int]:
     mtime_ns = container.stat().st_mtime_ns
     if container.suffix.lower() == PARQUET:
         data = _open_rows(container).read(_row_of(name))
-        if len(data) > most:
-            raise ImageError("too_large", f"{container / name} has {len(data):,} bytes; save it smaller")
+        _refuse_large(container / name, len(data), most)
         return data, mtime_ns
     member = _member(container, name)
-    if member.size > most:
-        raise ImageError("too_large", f"{container / name} has {member.size:,} bytes; save it smaller")
+    _refuse_large(container / name, member.size, most)
     with container.open("rb") as file:
         file.seek(member.offset)
         return file.read(member.size), mtime_ns
+
+
+def _refuse_large(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise ImageError("too_large", f"{path} has {size:,} bytes; save it smaller")
 
 
 # ------------------------------------------------------------------------------------- tars

@@ -13,7 +13,6 @@ from auditor.records.watch import Silence, Watch
 from auditor.search.content import has_content, usable_images
 from auditor.search.proposals import SLACK, All, Proposer, proposer
 from auditor.store import Index
-from auditor.store.index import unit
 
 BLOCK = 2**23  # numbers that a scan holds at a time
 
@@ -91,39 +90,31 @@ def nearest_images(
     An image's score is the weighted mean of each vector's largest cosine with an allowed cell of it. Scores
     (k,) and those cells (k, q). One vector finds what `nearest_cells` finds with one cell of each image.
     """
-    images, width = _nearly_best(index, vectors, weights, k, allowed, watch), allowed.shape[1]
+    images, shares = np.flatnonzero(allowed.any(axis=1)), weights / np.sum(weights)
+    if len(images) > k:  # by features as they are stored, of almost unit length: which may be among the best
+        stored = scan(index, images, watch, len(vectors), is_unit=False)
+        scores = _best_cells(stored, vectors, images, allowed)[0] @ shares
+        images = images[scores >= np.partition(scores, -k)[-k] - 2 * SLACK]
+    best, cells = _best_cells(scan(index, images, wide=len(vectors)), vectors, images, allowed)
+    scores = np.minimum(best, 1) @ shares
+    order = np.lexsort((images, -scores))[:k]
+    return scores[order], images[order, None] * allowed.shape[1] + cells[order]
+
+
+def _best_cells(
+    scanned: Iterator[tuple[slice, NDArray[np.float32]]],
+    vectors: NDArray[np.float32],
+    images: NDArray[np.int64],
+    allowed: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Each image's largest cosine with each vector (n, q), of its allowed cells, and which cell that is."""
     best = np.empty((len(images), len(vectors)), np.float32)
     cells = np.empty((len(images), len(vectors)), np.int64)
-    for part, stored in scan(index, images, wide=len(vectors)):
-        cosines = (stored @ vectors.T).reshape(-1, width, len(vectors))
+    for part, features in scanned:
+        cosines = (features @ vectors.T).reshape(-1, allowed.shape[1], len(vectors))
         cosines[~allowed[images[part]]] = -np.inf
         best[part], cells[part] = cosines.max(axis=1), cosines.argmax(axis=1)
-    scores = np.minimum(best, 1) @ (weights / np.sum(weights))
-    order = np.lexsort((images, -scores))[:k]
-    return scores[order], images[order, None] * width + cells[order]
-
-
-def _nearly_best(
-    index: Index,
-    vectors: NDArray[np.float32],
-    weights: NDArray[np.floating],
-    k: int,
-    allowed: NDArray[np.bool_],
-    watch: Watch | None,
-) -> NDArray[np.int64]:
-    """The images that may be among the k best: by the features as they are stored, of almost unit length."""
-    images, width, watch = np.flatnonzero(allowed.any(axis=1)), allowed.shape[1], watch or Silence()
-    if len(images) <= k:
-        return images
-    best = np.empty((len(images), len(vectors)), np.float32)
-    watch.start("comparing images", len(images))
-    for part in _blocks(len(images), width * max(len(vectors), index.manifest.dim)):
-        cosines = index.stored(images[part]) @ vectors.T
-        cosines[~allowed[images[part]]] = -np.inf
-        best[part] = cosines.max(axis=1)
-        watch.advance(len(best[part]))
-    scores = best @ (weights / np.sum(weights))
-    return np.asarray(images[scores >= np.partition(scores, -k)[-k] - 2 * SLACK])
+    return best, cells
 
 
 def scan(
@@ -132,22 +123,21 @@ def scan(
     watch: Watch | None = None,
     wide: int = 0,
     stage: str = "comparing images",
+    is_unit: bool = True,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """The unit vectors (m * H * W, C) of all cells of images (n,), some images at a time, and their places.
 
-    `wide` is how many numbers the caller makes of each cell, where they are more than its features.
+    `wide` is how many numbers the caller makes of each cell, where they are more than its features. Without
+    `is_unit` they are as they are stored, which takes less time.
     """
     width, watch = index.manifest.cells_per_image, watch or Silence()
+    block = max(1, BLOCK // (width * max(wide, index.manifest.dim)))
     watch.start(stage, len(images))
-    for part in _blocks(len(images), width * max(wide, index.manifest.dim)):
-        yield part, unit(index.stored(images[part])).reshape(-1, index.manifest.dim)
-        watch.advance(len(images[part]))
-
-
-def _blocks(count: int, numbers: int) -> Iterator[slice]:
-    """Parts of so many images, each of which takes so many numbers."""
-    size = max(1, BLOCK // numbers)
-    return (slice(start, start + size) for start in range(0, count, size))
+    for start in range(0, len(images), block):
+        chosen = images[start : start + block]
+        features = index.grids(chosen) if is_unit else index.stored(chosen)
+        yield slice(start, start + block), features.reshape(-1, index.manifest.dim)
+        watch.advance(len(chosen))
 
 
 def _rank(

@@ -28,9 +28,8 @@ def project(index: Index, name: str, box: Box, size: tuple[int, int]) -> tuple[i
 
 def size_of(index: Index, image: int) -> tuple[int, int]:
     """Width and height of an indexed image, upright."""
-    (size,) = zip(
-        *index.query("SELECT width, height FROM images WHERE id = ?", [image]).values(), strict=True
-    )
+    rows = index.query("SELECT width, height FROM images WHERE id = ?", [image])
+    size = rows["width"][0], rows["height"][0]
     if np.ma.masked in size:
         raise IndexMismatch(f"{index.name} was made before audit kept the sizes of images; index them again")
     return int(size[0]), int(size[1])
