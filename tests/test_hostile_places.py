@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 from conftest import run_audit
 from packed import rows_of, write_parquet
@@ -123,7 +124,7 @@ def test_nobody_waits_for_what_is_no_plain_file(sound: Path, tmp_path: Path, nam
 def open_all(path: Path) -> None:
     with Index.open(path) as index:
         index.vectors(range(index.images * 9))  # type: ignore[arg-type]
-        assert len(index.codes.rows)
+        index.codes.search(index.vectors(np.array([4]))[0], 3, np.ones(index.images * 9, np.bool_))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from auditor.report.views import view_of
 from auditor.report.write import as_json
 from auditor.search.only import Only
 from auditor.store import Index, codes
+from auditor.store import index as store_index
 from indexes import DIM, FakeImage, make_index, manifest, random_images
 
 REMOVED = [4, 9]
@@ -104,14 +105,36 @@ def test_similar_is_brute_force(
 def test_a_search_in_blocks_is_brute_force_too(
     index: Index, images: list[FakeImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A block of seven cells: no image lies in one, and some hold nothing that may be found."""
-    monkeypatch.setattr(codes, "BLOCK", 7 * 2 * DIM)
+    """A block of two images, which shards end in the middle of; some hold nothing that may be found."""
+    monkeypatch.setattr(codes, "BLOCK", 2 * 9 * 2 * DIM)
     query = stored(images[2].features)[0, 1]
     expected = brute_force(images, query, {(2, cell) for cell in range(9)})[:30]
     answer = similar(index, images[2].path, 0, 1, k=30, per_image=0)
     assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
         (images[number].path, cell) for _, number, cell in expected
     ]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_more_shards_than_are_mapped_at_a_time_are_searched(
+    images: list[FakeImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each array that is mapped keeps a file open, of which a process may have few."""
+    monkeypatch.setattr(store_index, "MAPPED", 2)
+    query = stored(images[2].features)[0, 1]
+    expected = brute_force(images, query, {(2, cell) for cell in range(9)})[:30]
+    with Index.open(make_index(tmp_path / "index", images, size=2, removed=REMOVED)) as index:
+        index.pooled(0)
+        before = open_files()
+        for _ in range(2):
+            answer = similar(index, images[2].path, 0, 1, k=30, per_image=0)
+            assert [(hit.path, hit.row * 3 + hit.col) for hit in answer.hits] == [
+                (images[number].path, cell) for _, number, cell in expected
+            ]
+            assert open_files() <= before + 1
 
 
 def is_of(image: FakeImage, label: int) -> bool:

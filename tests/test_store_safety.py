@@ -71,12 +71,11 @@ def content(path: Path) -> dict[str, Any]:
             name: index.query(f"SELECT * FROM {name} ORDER BY ALL") for name in ("images", "cells", "classes")
         }
         vectors = index.vectors(np.arange(48 * 9))
-        codes = index.codes.rows
         shards = index.generation.shards
     plain = {
         name: {key: repr(column.tolist()) for key, column in table.items()} for name, table in tables.items()
     }
-    return {**plain, "vectors": vectors.tobytes(), "codes": codes.tobytes(), "shards": shards}
+    return {**plain, "vectors": vectors.tobytes(), "shards": shards}
 
 
 @pytest.mark.parametrize("most", [12, pytest.param(50, marks=pytest.mark.slow)])
@@ -183,7 +182,7 @@ def test_check_notices_a_flipped_bit_in_every_file(sound: Path, tmp_path: Path) 
     chance = random.Random(0)
     assert check(sound).is_sound
     names = files_of(sound)
-    assert len(names) == 2 * 7 + 1 + 2 + 3 + 1  # shards, index.json, plan, generation, CURRENT
+    assert len(names) == 2 * 7 + 1 + 2 + 2 + 1  # shards, index.json, plan, generation, CURRENT
     for name in names:
         copy = tmp_path / "copy"
         shutil.copytree(sound, copy)
@@ -204,7 +203,7 @@ def test_check_notices_every_missing_file(sound: Path, tmp_path: Path) -> None:
         shutil.rmtree(copy)
 
 
-@pytest.mark.parametrize("name", ["audit.duckdb", "cells.faiss", "generation.json"])
+@pytest.mark.parametrize("name", ["audit.duckdb", "generation.json"])
 def test_repair_rebuilds_what_is_derived(sound: Path, tmp_path: Path, name: str) -> None:
     path = tmp_path / "index"
     shutil.copytree(sound, path)

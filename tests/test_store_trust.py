@@ -26,8 +26,9 @@ from auditor.files import temporary_name
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, IndexWriter, Placed, list_indexes, newest, read_current, read_manifest
 from auditor.store.check import check
-from auditor.store.derived import open_database, open_vectors
+from auditor.store.derived import open_database
 from auditor.store.manifest import write_manifest
+from auditor.store.map_file import save_map
 from auditor.store.placement import Placement, read_placement
 from auditor.store.recover import recover
 from auditor.store.removal import remove_index
@@ -241,7 +242,6 @@ FILES = {
     "pooled": "shards/00001/pooled.npy",
     "shard": "shards/00001/shard.json",
     "database": "derived/000001/audit.duckdb",
-    "vectors": "derived/000001/cells.faiss",
     "generation": "derived/000001/generation.json",
     "head": "heads/own.safetensors",
     "manifest": "index.json",
@@ -384,9 +384,8 @@ def test_two_readers_have_the_same_answers_while_an_index_is_repaired(tmp_path: 
         reading = [readers.submit(read) for _ in range(2)]
         try:
             for _ in range(3):
-                current = read_current(path)
-                assert current is not None
-                (path / "derived" / current.name / "cells.faiss").unlink()
+                with Index.open(path) as index:
+                    save_map(index, {"image": np.arange(4), "cell": np.zeros(4, np.int64)}).unlink()
                 assert check(path, repair=True).is_sound
         finally:
             ended.set()
@@ -479,20 +478,6 @@ def test_a_database_that_is_none_or_anothers_is_named(tmp_path: Path) -> None:
     with pytest.raises(IndexDamaged, match="does not belong"):
         open_database(path, "f" * 32, "do this")
     open_database(path, "e" * 32, "do this").close()
-
-
-def test_vectors_that_are_none_or_ask_for_a_terabyte_are_named(index: Path, tmp_path: Path) -> None:
-    (source,) = index.glob("derived/*/cells.faiss")
-    content, path = source.read_bytes(), tmp_path / "cells.faiss"
-    with Index.open(index) as opened:
-        count, dim = opened.codes.rows.shape
-    for broken in (b"", content[:20], b"IxXX" + content[4:], content[:12] + b"\xff" * 7 + content[19:]):
-        path.write_bytes(broken)
-        with pytest.raises(IndexDamaged, match=r"cells.faiss does not (open|belong).*; do this"):
-            open_vectors(path, count, dim, "do this")
-    path.write_bytes(content)
-    with pytest.raises(IndexDamaged, match="does not belong"):
-        open_vectors(path, count + 9, dim, "do this")
 
 
 @pytest.mark.parametrize("content", ["[" * 200_000, "[]", "{", '{"index.json": 3}', "\x00"])

@@ -147,7 +147,7 @@ def _probe(build: Build, head: Head | None) -> Probed:
 
 
 def _bytes_per_image(probed: Probed) -> float:
-    return (probed.arrays + probed.tables + derived_bytes(probed.arrays, probed.tables)) / probed.images
+    return (probed.arrays + probed.tables + derived_bytes(probed.tables)) / probed.images
 
 
 def _seconds(probed: Probed, workers: int, device: str) -> float:

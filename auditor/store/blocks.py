@@ -178,6 +178,15 @@ class Rows:
         """A copy of the whole array."""
         return self.take(np.arange(len(self._array)))
 
+    def between(self, start: int, stop: int) -> NDArray[Any]:
+        """The rows from one number up to another where they lie; their pages stay until `release`."""
+        self._require(np.arange(start, stop))
+        return self._array[start:stop]
+
+    def release(self) -> None:
+        """Give the pages back to the system."""
+        release(self._map)
+
     def _require(self, rows: NDArray[np.integer] | int) -> None:
         """Verify what was not yet; once that is the whole file, it is known in this state."""
         asked = np.atleast_1d(rows)

@@ -9,8 +9,8 @@ from pathlib import Path
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import index_word
 from auditor.records import Check
-from auditor.store.derived import open_database, open_vectors
-from auditor.store.generations import DATABASE, VECTORS, read_current
+from auditor.store.derived import open_database
+from auditor.store.generations import DATABASE, read_current
 from auditor.store.go_on import index_command
 from auditor.store.manifest import Manifest, head_path, is_index, read_manifest, repair_command
 from auditor.store.migrate import is_first_edition, migrate
@@ -121,8 +121,7 @@ def _derived_problems(path: Path, manifest: Manifest, plan: Placement) -> Iterat
         if current.fingerprint != planned_fingerprint(path, manifest, plan):
             yield f"{path / DERIVED / current.name} is older than the shards"
             return
-        folder = inside(path, DERIVED, current.name)
-        open_database(folder / DATABASE, current.fingerprint, "").close()
-        open_vectors(folder / VECTORS, plan.images * manifest.cells_per_image, manifest.dim, "")
+        database = inside(path, DERIVED, current.name, DATABASE)
+        open_database(database, current.fingerprint, "").close()
     except (IndexDamaged, KeyError, OSError) as error:
         yield str(error).rstrip("; ")

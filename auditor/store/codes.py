@@ -1,49 +1,50 @@
-"""All cells of an index as FAISS sees them, mapped from cells.faiss and compared a block at a time."""
+"""All cells of an index as FAISS sees them: the shards' own fp16 rows, compared where they lie."""
 
 from __future__ import annotations
 
-from mmap import ACCESS_READ, mmap
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.store.blocks import release
+from auditor.store.blocks import Rows
 
 BLOCK = 1 << 25  # bytes that are compared before their pages go back to the system
 
 
 class Codes:
-    """`rows` (cells, C): the fp16 unit vectors at the end of the file; row = cell id.
+    """The cells of shards that begin with these image ids, and end before the last of them.
 
-    The first search maps one block of them at a time, so that it takes no memory, whatever the size. Who
-    searches again keeps what is mapped, since to map it takes as long as to compare it.
+    `opened` gives a shard's features (n, H, W, C) by its number; C numbers of two bytes are a code. The first
+    search maps one block of them at a time, so that it takes no memory, whatever the size. Who searches again
+    keeps what is mapped, since to map it takes as long as to compare it.
     """
 
-    def __init__(self, path: Path, cells: int, dim: int) -> None:
+    def __init__(self, firsts: Sequence[int], width: int, dim: int, opened: Callable[[int], Rows]) -> None:
+        self._firsts, self._width, self._opened = firsts, width, opened
+        self._step = max(1, BLOCK // (2 * width * dim))  # images
         self._is_kept = False
-        with path.open("rb") as file:
-            self._map = mmap(file.fileno(), 0, access=ACCESS_READ)
-        start = len(self._map) - 2 * cells * dim
-        self.rows: NDArray[np.float16] = np.frombuffer(self._map, np.float16, cells * dim, start).reshape(
-            cells, dim
-        )
 
     def search(
         self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k allowed (cells,) cells of largest inner product with a vector (C,), best first, and those."""
-        size = max(1, BLOCK // (2 * self.rows.shape[1]))
         products, cells = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-        for start in range(0, len(self.rows), size):
-            part = slice(start, start + size)
-            if wanted := min(k, int(allowed[part].sum())):
-                found = _search(self.rows[part], vector, wanted, allowed[part])
+        for number, (first, end) in enumerate(pairwise(self._firsts)):
+            for start in range(first, end, self._step):
+                stop = min(start + self._step, end)
+                part = allowed[start * self._width : stop * self._width]
+                if not (wanted := min(k, int(np.count_nonzero(part)))):
+                    continue
+                rows = self._opened(number)
+                codes = rows.between(start - first, stop - first).reshape(-1, len(vector))
+                found = _search(codes, vector, wanted, part)
                 if not self._is_kept:
-                    release(self._map)
+                    rows.release()
                 products.append(found[0])
-                cells.append(found[1] + start)
+                cells.append(found[1] + start * self._width)
         self._is_kept = True
         best = np.argsort(-np.concatenate(products), kind="stable")[:k]
         return np.concatenate(products)[best], np.concatenate(cells)[best]

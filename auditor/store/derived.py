@@ -1,27 +1,26 @@
-"""What is built from the shards and can be rebuilt at any time: audit.duckdb and cells.faiss."""
+"""What is built from the shards' tables and can be rebuilt at any time: audit.duckdb."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged, OutputError, first_line
 from auditor.parquet import rows_of
 from auditor.store.blocks import Verified
-from auditor.store.codes import Codes
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
-from auditor.store.generations import DATABASE, VECTORS
+from auditor.store.generations import DATABASE
 from auditor.store.manifest import Manifest, check_command
 from auditor.store.places import SHARDS, inside
-from auditor.store.shards import ARRAYS, TABLES, Shard, read_shard, shard_names
+from auditor.store.shards import TABLES, Shard, read_shard, shard_names
 
 SCHEMAS = (IMAGES, CELLS)
-MEMORY, THREADS = "512MB", 2  # what building takes at any size: 14.7 million cells took 2 GB without
+MEMORY = "64MB"  # what one thread builds with, at any size: 14.7 million cells took 2 GB without
 EMPTY = 1 << 20  # bytes of a database without rows, about
 SPILLED = "spilled"  # what does not fit meanwhile
 FOREIGN = """
@@ -49,27 +48,30 @@ def build_derived(
     fingerprint: str,
     to: Path,
 ) -> None:
-    """Write both files into the folder `to`."""
-    _build_vectors(to / VECTORS, index, manifest, shards)
+    """Write the database into the folder `to`."""
     with connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}")
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 1")
         connection.execute(f"SET temp_directory = {quoted(to / SPILLED)}")
         connection.execute(f"ATTACH {quoted(to / DATABASE)} AS built (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE built")
         images, cells = (
             _source(index, connection, shards, *table) for table in zip(TABLES, SCHEMAS, strict=True)
         )
-        create_tables(connection, manifest, fingerprint, removed, images, cells)
+        made = partial(create_tables, connection, manifest, fingerprint, removed, images, cells)
+        try:
+            made()
+        except duckdb.OutOfMemoryException:  # rows that are very long, such as of metadata
+            connection.execute("RESET memory_limit")
+            made()
         connection.execute("CHECKPOINT built; USE memory; DETACH built")
 
 
-def derived_bytes(arrays: int, tables: int) -> int:
-    """About what `build_derived` writes beside so many bytes of arrays and of tables in the shards.
+def derived_bytes(tables: int) -> int:
+    """About what `build_derived` writes of so many bytes of tables in the shards.
 
-    The search index is as large as the features, and they are nearly all of the arrays; on three indexes of
-    photos the database took 1.3 to 1.4 times the tables, beside what an `EMPTY` one takes.
+    On three indexes of photos it took 1.3 to 1.4 times as many, beside what an `EMPTY` database takes.
     """
-    return arrays + round(1.35 * tables)
+    return round(1.35 * tables)
 
 
 def create_tables(
@@ -80,15 +82,18 @@ def create_tables(
     images: str,
     cells: str,
 ) -> None:
-    """Tables images (`usable`: ok and not removed), cells (with `top1`), classes and about of two sources."""
-    connection.execute("CREATE TABLE about AS SELECT ? AS fingerprint", [fingerprint])
+    """Tables images (`usable`: ok and not removed), cells (with `top1`), classes and about of two sources.
+
+    The sources are in order of ids, and so are the tables.
+    """
+    connection.execute("CREATE OR REPLACE TABLE about AS SELECT ? AS fingerprint", [fingerprint])
     connection.execute(
-        "CREATE TABLE images AS SELECT *, "
+        "CREATE OR REPLACE TABLE images AS SELECT *, "
         "list_contains(?::INTEGER[], id) AS is_removed, status = 'ok' AND NOT is_removed AS usable "
-        f"FROM {images} ORDER BY id",
+        f"FROM {images}",
         [list(removed)],
     )
-    connection.execute(f"CREATE TABLE cells AS SELECT *, top5[1] AS top1 FROM {cells}")
+    connection.execute(f"CREATE OR REPLACE TABLE cells AS SELECT *, top5[1] AS top1 FROM {cells}")
     _fill_classes(connection, manifest)
 
 
@@ -133,33 +138,10 @@ def _fill_classes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> 
     names = [class_.name for class_ in manifest.classes]
     synsets = [class_.synset for class_ in manifest.classes]
     connection.execute(
-        "CREATE TABLE classes AS SELECT * FROM (SELECT unnest(range(len($names)))::INTEGER AS id, "
+        "CREATE OR REPLACE TABLE classes AS SELECT * FROM (SELECT unnest(range(len($names)))::INTEGER AS id, "
         "unnest($names::VARCHAR[]) AS name, unnest($synsets::VARCHAR[]) AS synset)",
         {"names": names, "synsets": synsets},
     )
-
-
-def _build_vectors(path: Path, index: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:
-    """An exact inner-product index whose codes are the fp16 rows themselves; id = position = cell id.
-
-    FAISS writes the header of an empty index, the rows are streamed behind it: no memory, whatever the size.
-    """
-    cells = sum(shard.images for shard in shards) * manifest.cells_per_image
-    with path.open("wb") as file:
-        file.write(_header(manifest.dim, cells))
-        for shard in shards:
-            file.write(np.load(inside(index, SHARDS, shard.name, ARRAYS[0]), mmap_mode="r").data)
-
-
-def _header(dim: int, cells: int) -> bytes:
-    """What FAISS writes before the codes of so many cells: an empty index's, which ends with their size."""
-    import faiss
-
-    vectors = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    vectors.ntotal = cells
-    writer = faiss.VectorIOWriter()
-    faiss.write_index(vectors, writer)
-    return faiss.vector_to_array(writer.data).tobytes()[:-8] + (cells * dim * 2).to_bytes(8, "little")
 
 
 def open_database(
@@ -182,21 +164,3 @@ def open_database(
         connection.close()
         raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
     return connection
-
-
-def open_vectors(path: Path, cells: int, dim: int, fix: str) -> Codes:
-    """The cells of cells.faiss, memory-mapped; IndexDamaged where it is no FAISS index or fits no shards."""
-    import faiss
-
-    limit = faiss.get_deserialization_vector_byte_limit()
-    # a crafted size could ask for a terabyte: nothing in a file is larger than the file
-    faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
-    try:
-        vectors: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        raise IndexDamaged(f"{path} does not open ({first_line(error)}); {fix}") from None
-    finally:
-        faiss.set_deserialization_vector_byte_limit(limit)
-    if (vectors.ntotal, vectors.d) != (cells, dim):
-        raise IndexDamaged(f"{path} does not belong to these shards; {fix}")
-    return Codes(path, cells, dim)

@@ -22,7 +22,6 @@ from auditor.store.shards import Shard
 
 GENERATION = "generation.json"
 DATABASE = "audit.duckdb"
-VECTORS = "cells.faiss"
 MAP = "map.parquet"  # made when it is asked for, see map_file.py
 LISTS = "lists.faiss"  # what a large index is searched by
 

@@ -19,8 +19,8 @@ from auditor.records import IndexSummary
 from auditor.store.blocks import Rows, Verified
 from auditor.store.codes import Codes
 from auditor.store.columns import quoted, read_parquet
-from auditor.store.derived import open_database, open_vectors
-from auditor.store.generations import DATABASE, LISTS, VECTORS, Generation, ShardRef, read_current
+from auditor.store.derived import open_database
+from auditor.store.generations import DATABASE, LISTS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command, unfinished
 from auditor.store.kept import Writer, keep
 from auditor.store.lists_file import open_lists
@@ -30,6 +30,7 @@ from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
 
 KEPT_FROM = 50_000  # cells: below, counting again takes no time
+MAPPED = 128  # arrays of shards at a time: each keeps a file open, of which a process may have 256
 
 
 class Index:
@@ -53,7 +54,7 @@ class Index:
         self.verified = verified
         self._connection = connection
         self._firsts = [shard.first for shard in generation.shards]
-        self._array = lru_cache(maxsize=None)(self._open_array)
+        self._array = lru_cache(MAPPED)(self._open_array)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -103,11 +104,10 @@ class Index:
 
     @cached_property
     def codes(self) -> Codes:
-        """All cells for exact search by FAISS: row = cell id, inner product of unit vectors."""
-        path = self.file(VECTORS)
-        assert path is not None
-        cells = self.images * self.manifest.cells_per_image
-        return open_vectors(path, cells, self.manifest.dim, repair_sentence(self.path))
+        """All cells for exact search by FAISS: inner products of vectors as stored with a unit vector."""
+        firsts = [*self._firsts, self.images]
+        width, dim = self.manifest.cells_per_image, self.manifest.dim
+        return Codes(firsts, width, dim, lambda number: self._array(number, "features.npy"))
 
     def file(self, name: str) -> Path | None:
         """A derived file, verified; None where this generation has none of that name."""

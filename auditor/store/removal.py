@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from auditor.errors import AuditError
 from auditor.files import UNFINISHED
-from auditor.store.generations import DATABASE, GENERATION, LISTS, MAP, VECTORS
+from auditor.store.generations import DATABASE, GENERATION, LISTS, MAP
 from auditor.store.lock import take_lock
 from auditor.store.manifest import Manifest, read_manifest
 from auditor.store.places import (
@@ -31,10 +31,12 @@ from auditor.store.places import (
 )
 from auditor.store.shards import files_of
 
+OLD_VECTORS = "cells.faiss"  # a second copy of the features, which indexes had until 2026-11
+
 _DERIVED = re.compile(
     "|".join(
         (
-            *map(re.escape, (DATABASE, VECTORS, MAP, LISTS, GENERATION)),
+            *map(re.escape, (DATABASE, OLD_VECTORS, MAP, LISTS, GENERATION)),
             r"counted-[0-9a-f]{16}\.parquet",
             r"hygiene-[0-9]+\.txt",
         )

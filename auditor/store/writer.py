@@ -22,7 +22,6 @@ from auditor.store.generations import (
     DATABASE,
     LISTS,
     MAP,
-    VECTORS,
     Generation,
     ShardRef,
     fingerprint,
@@ -43,7 +42,15 @@ from auditor.store.manifest import (
 )
 from auditor.store.placement import Placed, Placement, extend_placement, read_placement, set_removed
 from auditor.store.places import DERIVED, MANIFEST, OWN_NAMES, inside, sweep
-from auditor.store.shards import Shard, changed_files, clear_staging, drop_shard, read_shard, shard_names
+from auditor.store.shards import (
+    TABLES,
+    Shard,
+    changed_files,
+    clear_staging,
+    drop_shard,
+    read_shard,
+    shard_names,
+)
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -170,12 +177,12 @@ class IndexWriter:
             removed,
             {},
         )
-        needed = 2 * made.images * self.manifest.cells_per_image * self.manifest.dim  # of the vectors alone
+        needed = sum(shard.files[name].bytes for shard in shards for name in TABLES)  # no database is smaller
         require_writable(self.path)
         with new_folder(self.path, self.path / DERIVED / made.name, needed) as folder:
             build_derived(self.path, self.manifest, shards, removed, made.fingerprint, folder)
             kept = self._copy_kept(made, folder)
-            names = [DATABASE, VECTORS, *kept]
+            names = [DATABASE, *kept]
             counts = count_images(self.path, folder / DATABASE, shards)
             facts = {name: FileFacts.of(folder / name) for name in names}
             search = kept[LISTS].search if LISTS in kept else None
