@@ -6,6 +6,7 @@ import csv
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from auditor.indexing.extract import Extractor
 from auditor.models.backbone import Backbone
 from auditor.models.compiled import import_openvino
 from auditor.models.heads import OwnHead
+from auditor.models.runtime import emulates_bfloat16
 from auditor.models.towers import IntermediatesTower
 from auditor.models.weights import load_backbone
 from auditor.records import Precision, Rate, Runtime
@@ -158,6 +160,63 @@ def test_what_a_precision_costs_is_measured_and_said(
     assert said in audit("list")
 
 
+X86 = {"architecture": "x86_64", "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}
+ARM = {"architecture": "arm64", "neon": True, "bf16": False}
+
+
+@pytest.mark.parametrize(
+    ("able", "is_emulated"),
+    [
+        (X86, True),
+        ({**X86, "avx512_f": False}, True),
+        ({**X86, "avx512_bf16": True}, False),
+        (ARM, True),
+        ({**ARM, "bf16": True}, False),
+        ({"architecture": "x86_64"}, False),  # it could not be read
+        (None, False),  # torch 2.10 does not tell
+    ],
+)
+def test_who_emulates_bfloat16_is_known_by_what_torch_says_of_the_processor(
+    able: dict[str, object] | None, is_emulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be(able, monkeypatch)
+    assert emulates_bfloat16() == is_emulated
+
+
+def be(able: dict[str, object] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have torch say that of this processor."""
+    if able is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+
+
+@pytest.mark.parametrize("is_emulated", [True, False])
+def test_that_bfloat16_will_be_slow_is_said_before_the_work(
+    is_emulated: bool, dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, by `audit index` and `audit plan`, and only where it is asked for; the index does not keep it."""
+    be({**X86, "avx512_bf16": not is_emulated}, monkeypatch)
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    def times_said(command: str, *words: str) -> int:
+        capsys.readouterr()
+        run_audit(command, dataset / "images", *SMALL, "--head", "none", *words)
+        return capsys.readouterr().err.count("so torch emulates it, up to ten times as slow as float32")
+
+    half = ("--precision", "bfloat16")
+    assert times_said("plan", *half) == times_said("index", "--name", "half", *half) == is_emulated
+    assert times_said("index", "--name", "full") == 0
+    assert "torch emulates it" not in Path("indexes/half/index.json").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux says there what the processor has")
+def test_a_processor_with_bfloat16_emulates_nothing() -> None:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    if {"avx512_bf16", "amx_bf16", "bf16", "svebf16"} & set(flags):
+        assert not emulates_bfloat16()
+
+
 def test_eager_torch_in_float32_is_compared_with_nothing(dataset: Path, ask: Callable[..., Any]) -> None:
     index(dataset)
     (row,) = ask("list")
@@ -275,12 +334,17 @@ def test_a_wrong_export_is_seen_by_the_agreement() -> None:
     assert spoilt.cosine < 0.9999
 
 
+def has_bfloat16() -> bool:
+    """Whether OpenVINO has it on this processor."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @needs_openvino
 def test_a_precision_that_the_processor_lacks_is_refused_and_any_other_is_used() -> None:
     """By itself OpenVINO would take float32 for it without a word."""
     backbone = load_backbone("timm/test_resnet", weights="random:1", size=96, device="cpu")
     wanted = extractor(backbone).run(draw(3)).features
-    if "BF16" not in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if not has_bfloat16():
         with pytest.raises(BackboneError, match="OpenVINO has no bfloat16 on this processor; leave out"):
             extractor(backbone, precision="bfloat16").run(draw(3))
         return
@@ -331,6 +395,51 @@ def test_an_index_by_openvino_is_torchs_and_is_continued_by_openvino_alone(
     index(dataset, *BY_OPENVINO)
     index(dataset, name="torch")
     assert_same_cells()
+
+
+class Features(nn.Module):
+    """A network's features as OpenVINO is given them here, without anything of ours."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.module.forward_features(images)
+
+
+@needs_openvino
+@pytest.mark.filterwarnings("ignore")  # the tracer's, of another export than ours
+def test_an_index_by_openvino_in_bfloat16_says_what_that_costs(
+    dataset: Path, audit: Callable[..., str], ask: Callable[..., Any]
+) -> None:
+    """And is continued by nothing else, nor merged with a part of something else."""
+    if not has_bfloat16():
+        pytest.skip("OpenVINO has no bfloat16 on this processor")
+    both = (*BY_OPENVINO, "--precision", "bfloat16")
+    index(dataset, *both)
+    module = load_backbone("timm/test_resnet", weights="random:0", size=96, device="cpu").anatomy.tower.module
+    openvino, copied = import_openvino(), Features(deepcopy(module))
+    exported = openvino.convert_model(copied, example_input=draw(1), input=[-1, 3, 96, 96])
+    model = openvino.compile_model(exported, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    changed, cells, lowest = reference(
+        dataset, lambda images: torch.from_numpy(model(images.contiguous().numpy())[0])
+    )
+    (row,) = ask("list")
+    agreement = row["agreement"]
+    assert (agreement["runtime"], agreement["precision"], agreement["images"]) == ("openvino", "bfloat16", 6)
+    assert agreement["cosine"] == pytest.approx(lowest, abs=1e-4)
+    assert lowest < 0.99999
+    assert agreement["changed"]["total"] == cells
+    assert abs(agreement["changed"]["hits"] - changed) <= 1  # a batch rounds in another order than one image
+    assert "i: cells by OpenVINO in bfloat16; beside eager torch in float32, on 6 images, " in audit("list")
+    for other in ((), BY_OPENVINO, ("--precision", "bfloat16")):
+        with pytest.raises(IndexMismatch, match=r"made with (runtime openvino|precision bfloat16), not"):
+            index(dataset, *other)
+    index(dataset, *both, "--shard", "1/2", name="p")
+    index(dataset, *BY_OPENVINO, "--shard", "2/2", name="p")
+    with pytest.raises(IndexMismatch, match=r"no parts of one index: precision is \w+ in one"):
+        run_audit("merge", "indexes/p.1-of-2", "indexes/p.2-of-2")
 
 
 def assert_same_cells() -> None:

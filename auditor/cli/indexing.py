@@ -100,7 +100,7 @@ def index(
     seed: Annotated[int, typer.Option(help="Of --sample, the probe and noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
-        Precision, typer.Option(help="bfloat16: faster, other answers on some networks.")
+        Precision, typer.Option(help="bfloat16: faster where the processor has it, other answers.")
     ] = "float32",
     runtime: Annotated[Runtime, typer.Option(help="openvino: faster on CPUs for many networks.")] = "torch",
     shard: Annotated[

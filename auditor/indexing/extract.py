@@ -17,6 +17,7 @@ from auditor.indexing.request import Request, choose_backbone
 from auditor.indexing.shard import ShardRows
 from auditor.models.backbone import Backbone, Grid
 from auditor.models.heads import Head, dense_scores
+from auditor.models.runtime import emulates_bfloat16
 from auditor.models.weights import load_backbone
 from auditor.records import Agreement, Fill, Precision, Rate, Readout, Runtime
 from auditor.records.watch import Watch
@@ -25,8 +26,8 @@ from auditor.store.shards import Staged, is_staged, read_staged
 
 
 def load_request(request: Request, watch: Watch | None = None) -> Backbone:
-    """The backbone that was asked for; `watch` sees it downloaded."""
-    return load_backbone(
+    """The backbone that was asked for; `watch` sees it downloaded, and is told what will be slow."""
+    backbone = load_backbone(
         choose_backbone(request),
         weights=request.weights,
         model_args=request.model_args,
@@ -38,6 +39,13 @@ def load_request(request: Request, watch: Watch | None = None) -> Backbone:
         device=request.processor,
         watch=watch,
     )
+    is_by_torch = (request.precision, request.runtime) == ("bfloat16", "torch")
+    if watch is not None and is_by_torch and backbone.device.type == "cpu" and emulates_bfloat16():
+        watch.say(
+            "this processor has no bfloat16, so torch emulates it, up to ten times as slow as float32: "
+            "leave out --precision bfloat16"
+        )
+    return backbone
 
 
 class Extractor:
