@@ -1,10 +1,11 @@
-"""Grids by OpenVINO beside eager torch's, one thread, the same images in turns.
+"""Grids by each runtime and precision beside eager torch's in float32, one thread, the same images in turns.
 
     OMP_NUM_THREADS=1 python benchmarks/runtime.py [NAME ...]
 
-Each line is eager torch over OpenVINO in CPU seconds: above 1, OpenVINO is faster. Torch gets the images as
-`audit index` gives them to it, channels last. bfloat16 is left out where the processor lacks it: OpenVINO
-would compute in float32, and torch would take minutes.
+Each line is eager torch in float32 over another way in CPU seconds: above 1, that way is faster. Below it,
+what an index that is made so would say of its cells, here of a network with random weights on noise. Torch
+gets the images as `audit index` gives them to it, channels last. bfloat16 is left out where the processor
+lacks it: OpenVINO would compute in float32, and torch would emulate it, up to ten times as slow.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from side_by_side import compare, load
 from auditor.data.occlusion import normalise
 from auditor.indexing.extract import Extractor
 from auditor.models.compiled import import_openvino
+from auditor.models.heads import OwnHead
 from auditor.models.weights import load_backbone
-from auditor.records import Precision
+from auditor.records import Precision, Runtime
+from auditor.report.text import tell_agreement
 
 NAMES = (
     "resnet18",
@@ -27,29 +30,38 @@ NAMES = (
     "timm/vit_base_patch16_224",
     "timm/convnext_tiny",
 )
-IMAGES, ROUNDS = 4, 3
+WAYS: tuple[tuple[Runtime, Precision], ...] = (
+    ("openvino", "float32"),
+    ("torch", "bfloat16"),
+    ("openvino", "bfloat16"),
+)
+IMAGES, ROUNDS = 4, 7
 
 
 def main(names: list[str]) -> None:
-    """A line for each model and precision, and the load before it."""
+    """Two lines for each model and way, and the load before them."""
     torch.set_num_threads(1)
     has_it = "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16") if has_it else ("float32",)
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (IMAGES, 224, 224, 3), generator=generator, dtype=torch.uint8)
     for name in names:
         backbone = load_backbone(name, weights="random:0", device="cpu")
-        images = normalise(pixels, backbone.preprocess)
-        for precision in precisions:
-            eager = Extractor(backbone, "mean", precision, 0)
-            by_openvino = Extractor(backbone, "mean", precision, 0, "openvino")
+        head, images = OwnHead(backbone), normalise(pixels, backbone.preprocess)
+        eager = Extractor(backbone, "mean", "float32", 0)
+        for runtime, precision in WAYS:
+            if precision == "bfloat16" and not has_it:
+                continue
+            other = Extractor(backbone, "mean", precision, 0, runtime)
             print(load(), flush=True)
             compare(
-                f"{name}, {IMAGES} images, {precision}: eager torch / OpenVINO",
+                f"{name}, {IMAGES} images: eager float32 / {runtime} {precision}",
                 lambda eager=eager, images=images: eager.run(images),  # type: ignore[misc]
-                lambda by_openvino=by_openvino, images=images: by_openvino.run(images),  # type: ignore[misc]
+                lambda other=other, images=images: other.run(images),  # type: ignore[misc]
                 rounds=ROUNDS,
             )
+            agreement = other.agreement(head, "pointwise", images)
+            assert agreement is not None
+            print(f"    {tell_agreement(agreement)}", flush=True)
 
 
 if __name__ == "__main__":
