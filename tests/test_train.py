@@ -109,6 +109,25 @@ def test_a_stopped_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_bfloat16_is_trained_in_where_the_processor_has_it(
+    has_bfloat16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = {"architecture": "x86_64", "avx512_bf16": has_bfloat16}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    model, seen = build_classifier("test_resnet", 20, {}, 0), []
+    model.register_forward_hook(lambda *outputs: seen.append(outputs[-1].dtype))
+    train_classifier(
+        model,
+        Schedule(1, epochs=1, batch=4, rate=0.05),
+        lambda *_: iter([(torch.randn(4, 3, 32, 32), torch.arange(4))]),
+        checkpoint=tmp_path / "checkpoint",
+        on_step=lambda _: None,
+        on_epoch=lambda *_: None,
+    )
+    assert seen == [torch.bfloat16 if has_bfloat16 else torch.float32]
+
+
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path, audit: Callable[..., str]) -> None:
     scenes, out = tmp_path / "scenes", tmp_path / "m.safetensors"
     audit("synth", scenes, "--images", 16, "--recipe-only")
