@@ -53,24 +53,25 @@ def score_grid(
 
 def _summarise(cells: Tensor, image: Tensor, targets: Sequence[Sequence[int]]) -> list[CellScores]:
     """Dense scores (B, H, W, K), image scores (B, K) and each image's evaluation classes into columns."""
-    flat = cells.flatten(1, 2).float()
-    log_p = flat.log_softmax(-1)
-    entropy = -(log_p.exp() * log_p).sum(-1)
-    top = flat.topk(min(TOP, flat.shape[-1]), dim=-1)
-    top_p = log_p.gather(-1, top.indices).exp()
     image_p = image.float().softmax(-1)
     image_top = image_p.topk(min(TOP, image.shape[-1]), dim=-1)
     return [
         CellScores(
-            _numpy(top.indices[i]).astype(np.int32),
-            _numpy(top_p[i]),
-            _numpy(entropy[i]),
-            *_targets(flat[i], list(targets[i])),
+            *_describe(scores := cells[i].flatten(0, 1).float()),
+            *_targets(scores, list(targets[i])),
             _numpy(image_top.indices[i]).astype(np.int32),
             _numpy(image_top.values[i]),
         )
-        for i in range(len(flat))
+        for i in range(len(cells))
     ]
+
+
+def _describe(scores: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    """Top classes, their probabilities and entropy of one image's cells (N, K): they fit into the cache."""
+    log_p = scores.log_softmax(-1)
+    top = scores.topk(min(TOP, scores.shape[-1]), dim=-1).indices
+    entropy = -log_p.exp().mul_(log_p).sum(-1)
+    return _numpy(top).astype(np.int32), _numpy(log_p.gather(-1, top).exp()), _numpy(entropy)
 
 
 def _targets(scores: Tensor, labels: list[int]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

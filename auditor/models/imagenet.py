@@ -51,10 +51,9 @@ def real_labels(file_name: str) -> tuple[int, ...] | None:
     The lists are in the order of ILSVRC2012_val_00000001 onwards; the published README says otherwise.
     """
     match = re.search(r"ILSVRC2012_val_(\d{8})", file_name)
-    labels = _real()
-    if match is None or not 1 <= int(match[1]) <= len(labels):
+    if match is None or not 1 <= int(match[1]) <= len(_real()):
         return None
-    return labels[int(match[1]) - 1]
+    return _real()[int(match[1]) - 1]
 
 
 @functools.cache
