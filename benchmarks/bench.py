@@ -34,6 +34,7 @@ from auditor.data.pixels import load_input
 from auditor.data.read import read_dataset
 from auditor.indexing.build import Build, Task
 from auditor.indexing.extract import load_request
+from auditor.indexing.heap import kept_heap
 from auditor.indexing.plan import make_manifest, make_plan
 from auditor.indexing.request import Request
 from auditor.measure.counts import CLASSES, PAIRS, count_images, count_pairs
@@ -217,7 +218,10 @@ def opening() -> None:
 
 
 def steady() -> None:
-    """A shard of photographs in one variant, and in three, against reading and running them alone."""
+    """A shard of photographs in one variant, and in three, against reading and running them alone.
+
+    Both keep the memory that the network frees; what that alone gains is measured beside it.
+    """
     root = photos(256, (500, 375))
     every = read_dataset(root)
     half = tuple(replace(s, regions=(Region(0, box=(100, 80, 400, 300)),)) for s in every.samples[:16])
@@ -252,8 +256,13 @@ def steady() -> None:
                         for _ in build.plan.variants:
                             build.backbone.anatomy.tower.module(inputs)
 
-            what = f"{name}, {precision}, {len(plan.variants)} variants / reading and running it"
-            compare(f"indexing {what}", index, run_alone, 1 / least, 7)
+            def run_kept(run_alone: Callable[[], None] = run_alone) -> None:
+                with kept_heap():
+                    run_alone()
+
+            what = f"{name}, {precision}, {len(plan.variants)} variants"
+            compare(f"indexing {what} / reading and running it", index, run_kept, 1 / least, 7)
+            compare(f"reading and running {what}, memory kept / given back", run_kept, run_alone)
 
 
 def probes() -> None:
@@ -312,25 +321,26 @@ def tar(count: int) -> Path:
 
 def memory() -> None:
     """What a process takes at most, whatever the size: flat in images, and in how often one asks."""
-    scripts = {name: FOLDER / f"{name}.py" for name in ("finish", "index", "ask")}
-    for path, text in zip(scripts.values(), (FINISH, INDEX, ASK), strict=True):
+    scripts = {name: FOLDER / f"{name}.py" for name in ("finish", "index", "usual", "ask")}
+    for path, text in zip(scripts.values(), (FINISH, INDEX, COMMAND, ASK), strict=True):
         path.write_text(text, encoding="utf-8")
 
     def tell(name: str, words: Callable[[int], tuple[str | Path, ...]], small: int, large: int) -> None:
         least, most = (peak_memory(words(size)) for size in (small, large))
         print(f"memory of {name}: {most} MiB at {large:,}, {least} MiB at {small:,}", flush=True)
 
-    def index(dataset: Path, *words: str) -> tuple[str | Path, ...]:
+    def index(dataset: Path, *words: str, script: str = "index") -> tuple[str | Path, ...]:
         path = FOLDER / "indexes" / dataset.stem
         shutil.rmtree(path, ignore_errors=True)
         model = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--name", path, *words)
-        return scripts["index"], "index", dataset, *model
+        return scripts[script], "index", dataset, *model
 
     def index_tar(count: int) -> tuple[str | Path, ...]:
         return index(tar(count), "--size", "64", "--head", "none", "--batch", "64")
 
     tell("finish, by images", lambda n: (scripts["finish"], big(n)), 1_000, 100_000)
     tell("index, by images", lambda n: index(photos(n)), 1_000, 10_000)
+    tell("index, by images of one shard", lambda n: index(photos(n), script="usual"), 500, 7_000)
     tell("index of a tar, by images", index_tar, 1_000, 100_000)
     tell("metrics and similar, by images", lambda n: (scripts["ask"], big(n), "2"), 1_000, 100_000)
     for words in (("ledger",), ("threshold", "--calibration", "train")):

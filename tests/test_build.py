@@ -18,18 +18,20 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import auditor.indexing.build as building
-from auditor.data.load import load
+from auditor.data.load import Loaded, load
 from auditor.data.read import read_dataset
 from auditor.errors import IndexDamaged, IndexMismatch
 from auditor.indexing.extract import Extractor
 from auditor.indexing.matching import fixed_label, match_classes
+from auditor.indexing.plan import LabelFacts
 from auditor.indexing.request import Request
-from auditor.indexing.score import score_grid
+from auditor.indexing.score import CellScores, score_grid
+from auditor.indexing.shard import ShardRows
 from auditor.indexing.start import build_index
 from auditor.models.head_files import load_head
 from auditor.models.heads import OwnHead, dense_scores
 from auditor.models.weights import load_backbone
-from auditor.records import VARIANTS, ClassName, Preprocess, Readout
+from auditor.records import VARIANTS, ClassName, Preprocess, Readout, Sample
 from auditor.store import Index, read_current, read_manifest
 from auditor.store.check import check
 from auditor.terminal.progress import Bar
@@ -366,6 +368,41 @@ def test_the_fixed_label_is_one_of_the_labels_and_spreads() -> None:
     assert drawn == [fixed_label(f"{n}.jpg", (9, 2, 5)) for n in range(300)]
     assert {drawn.count(label) > 70 for label in (2, 5, 9)} == {True}
     assert fixed_label("a.jpg", ()) is None
+
+
+def test_a_shards_columns_are_its_images_scores_in_order() -> None:
+    """Scores come by batch and variant, images without some and with any number of classes among them."""
+    rng, cells, first = np.random.default_rng(0), 6, 40
+    status = ["ok", "broken", "ok", "ok", "filtered", "ok"]
+    classes = [(3,), (), (1, 4, 9), (), (2,), (0, 7)]
+    rows = ShardRows(first, len(status), (2, 3), 4)
+    for row, (is_ok, labels) in enumerate(zip(status, classes, strict=True)):
+        loaded = Loaded(Sample(f"{row}.png"), is_ok)
+        rows.describe(row, loaded, LabelFacts(None, labels, None, None, None))
+    put: dict[tuple[int, int], CellScores] = {}
+    order = [(0, 0), (2, 0), (2, 1), (2, 2), (3, 0), (5, 0), (5, 1), (5, 2)]
+    for row, variant in sorted(order, key=lambda key: (key[0] > 2, key[1], key[0])):  # two batches
+        shapes = (cells, 5), (cells, 5), (cells,), (cells, len(classes[row])), (cells, len(classes[row]))
+        drawn = [rng.integers(0, 9, shape) for shape in (*shapes, (5,), (5,))]
+        put[row, variant] = scores = CellScores(*drawn)
+        rows.put_scores(row, VARIANTS[variant], scores)
+    columns = rows.cell_columns(has_head=True)
+    keys = [key for key in order for _ in range(cells)]
+    assert columns["image"].tolist() == [first + row for row, _ in keys]
+    assert columns["variant"].tolist() == [variant for _, variant in keys]
+    assert columns["cell"].tolist() == list(range(cells)) * len(order)
+    for name, field in (("top5", "top5"), ("top5_p", "probabilities"), ("entropy", "entropy")):
+        assert columns[name].tolist() == [cell for key in order for cell in getattr(put[key], field).tolist()]
+    for name in ("target_rank", "target_logit"):
+        lists = [cell for key in order for cell in getattr(put[key], name).tolist()]
+        assert columns[name].values.tolist() == [value for each in lists for value in each]
+        assert columns[name].lengths.tolist() == [len(each) for each in lists]
+    images = rows.image_columns()
+    for number, variant in enumerate(VARIANTS):
+        wanted = [
+            put[row, number].image_top5.tolist() if (row, number) in put else [None] * 5 for row in range(6)
+        ]
+        assert images[f"top5_{variant}"].tolist() == wanted
 
 
 def test_variants_keep_their_numbers() -> None:

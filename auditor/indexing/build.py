@@ -15,6 +15,7 @@ from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
 from auditor.indexing.extract import Extractor, find_staged, load_request, restore_grid
 from auditor.indexing.head import find_head, train_head
+from auditor.indexing.heap import kept_heap
 from auditor.indexing.on_ray import make_on_ray
 from auditor.indexing.plan import Plan, check_same, make_manifest, make_plan, widen
 from auditor.indexing.replan import cut, recover_plan
@@ -219,8 +220,9 @@ class Build:
         loaded = self.load(chain.from_iterable(task.samples for task in todo))
         for task in todo:
             rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
-            for batch in self._batches(rows, islice(loaded, len(task.samples))):
-                rows.put_features(list(batch), self.extractor.original(list(batch.values())))
+            with kept_heap():
+                for batch in self._batches(rows, islice(loaded, len(task.samples))):
+                    rows.put_features(list(batch), self.extractor.original(list(batch.values())))
             write_staged(self.writer.path, task.name, **rows.arrays(), images=rows.image_columns())
 
     def _staged(self, task: Task) -> Staged | None:
@@ -237,21 +239,25 @@ class Build:
         """Write one shard of its images, which come in their order."""
         rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
         staged = self._staged(task)
-        for batch in self._batches(rows, loaded):
-            inputs = self.extractor.images(list(batch.values()))
-            if staged is None:
-                grid = self.extractor.original(list(batch.values()), inputs)
-                rows.put_features(list(batch), grid)
-            if staged is not None or self._scores_what_is_kept:
-                grid = restore_grid(staged or rows, list(batch))
-            if head is not None:
-                self._score(rows, batch, inputs, grid, head)
+        with kept_heap():
+            for batch in self._batches(rows, loaded):
+                self._add_batch(rows, batch, staged, head)
         images, cells = rows.image_columns(), rows.cell_columns(has_head=head is not None)
         path, manifest = self.writer.path, self.writer.manifest
         if staged is None:
             write_shard(path, manifest, task.name, **rows.arrays(), images=images, cells=cells)
         else:
             promote_staged(path, manifest, task.name, images=images, cells=cells)
+
+    def _add_batch(self, rows: ShardRows, batch: Batch, staged: Staged | None, head: Head | None) -> None:
+        inputs = self.extractor.images(list(batch.values()))
+        if staged is None:
+            grid = self.extractor.original(list(batch.values()), inputs)
+            rows.put_features(list(batch), grid)
+        if staged is not None or self._scores_what_is_kept:
+            grid = restore_grid(staged or rows, list(batch))
+        if head is not None:
+            self._score(rows, batch, inputs, grid, head)
 
     @property
     def _scores_what_is_kept(self) -> bool:

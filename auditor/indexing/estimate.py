@@ -29,7 +29,6 @@ from auditor.store.shards import ARRAYS, TABLES
 from auditor.store.writer import IndexWriter
 
 PROBED = 20
-COPIES = 1.5  # of a shard's dense scores, which the allocator kept beside each small array cut of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,6 @@ def estimate(request: Request, dataset: Dataset, path: Path, watch: Watch) -> Es
             probed = _probe(build, head)
     watch.advance(len(probe.samples))
     images, per_shard = len(dataset.samples), build.shard_images
-    scores = min(per_shard, images) * len(plan.variants) * math.prod(backbone.grid) * len(plan.classes) * 4
     lists = bytes_of_lists(images * math.prod(backbone.grid), backbone.dim)
     return Estimate(
         index=path.name,
@@ -81,7 +79,7 @@ def estimate(request: Request, dataset: Dataset, path: Path, watch: Watch) -> Es
         lists_bytes=lists,
         fixed_bytes=probed.heads + (1 + math.ceil(images / per_shard)) * probed.rest + EMPTY,
         free_bytes=free_bytes(path),
-        memory_bytes=probed.memory + 2 * SHARD_BYTES + round(COPIES * scores),
+        memory_bytes=probed.memory + 2 * SHARD_BYTES,
         machine_bytes=_machine_bytes(),
         seconds_per_image=_seconds(probed, request.workers, backbone.device.type) / probed.images,
         probed=probed.images,
