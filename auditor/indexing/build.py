@@ -220,9 +220,8 @@ class Build:
         loaded = self.load(chain.from_iterable(task.samples for task in todo))
         for task in todo:
             rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
-            with kept_heap():
-                for batch in self._batches(rows, islice(loaded, len(task.samples))):
-                    rows.put_features(list(batch), self.extractor.original(list(batch.values())))
+            for batch in self._batches(rows, islice(loaded, len(task.samples))):
+                rows.put_features(list(batch), self.extractor.original(list(batch.values())))
             write_staged(self.writer.path, task.name, **rows.arrays(), images=rows.image_columns())
 
     def _staged(self, task: Task) -> Staged | None:
@@ -239,25 +238,21 @@ class Build:
         """Write one shard of its images, which come in their order."""
         rows = ShardRows(task.first, len(task.samples), self.backbone.grid, self.backbone.dim)
         staged = self._staged(task)
-        with kept_heap():
-            for batch in self._batches(rows, loaded):
-                self._add_batch(rows, batch, staged, head)
+        for batch in self._batches(rows, loaded):
+            inputs = self.extractor.images(list(batch.values()))
+            if staged is None:
+                grid = self.extractor.original(list(batch.values()), inputs)
+                rows.put_features(list(batch), grid)
+            if staged is not None or self._scores_what_is_kept:
+                grid = restore_grid(staged or rows, list(batch))
+            if head is not None:
+                self._score(rows, batch, inputs, grid, head)
         images, cells = rows.image_columns(), rows.cell_columns(has_head=head is not None)
         path, manifest = self.writer.path, self.writer.manifest
         if staged is None:
             write_shard(path, manifest, task.name, **rows.arrays(), images=images, cells=cells)
         else:
             promote_staged(path, manifest, task.name, images=images, cells=cells)
-
-    def _add_batch(self, rows: ShardRows, batch: Batch, staged: Staged | None, head: Head | None) -> None:
-        inputs = self.extractor.images(list(batch.values()))
-        if staged is None:
-            grid = self.extractor.original(list(batch.values()), inputs)
-            rows.put_features(list(batch), grid)
-        if staged is not None or self._scores_what_is_kept:
-            grid = restore_grid(staged or rows, list(batch))
-        if head is not None:
-            self._score(rows, batch, inputs, grid, head)
 
     @property
     def _scores_what_is_kept(self) -> bool:
@@ -286,17 +281,18 @@ class Build:
     def _batches(self, rows: ShardRows, images: Iterable[Loaded]) -> Iterator[Batch]:
         """Describe every image and yield those that are ok by their row, a batch at a time."""
         batch: dict[int, Loaded] = {}
-        for row, loaded in enumerate(images):
-            rows.describe(row, loaded, self.plan.facts(loaded, self.dataset))
-            if loaded.is_ok:
-                rows.put_foreground(row, loaded, self.plan.region_labels(loaded))
-                batch[row] = loaded
-            if len(batch) == self.request.batch:
+        with kept_heap():
+            for row, loaded in enumerate(images):
+                rows.describe(row, loaded, self.plan.facts(loaded, self.dataset))
+                if loaded.is_ok:
+                    rows.put_foreground(row, loaded, self.plan.region_labels(loaded))
+                    batch[row] = loaded
+                if len(batch) == self.request.batch:
+                    yield batch
+                    batch = {}
+                self.watch.advance(1)
+            if batch:
                 yield batch
-                batch = {}
-            self.watch.advance(1)
-        if batch:
-            yield batch
 
     def load(self, samples: Iterable[Sample]) -> Iterator[Loaded]:
         """Samples of all shards in one stream, so that decoding does not wait at the end of each."""
