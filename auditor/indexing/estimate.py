@@ -36,7 +36,8 @@ class Probed:
     """What was measured of a shard of `images`, all of them ok: seconds and bytes.
 
     `decode` is spent by the threads that read, `forward` by the model and what follows it; `arrays`, `tables`
-    and `rest` are the shard's files, `heads` those of the head, `memory` what this process took at most.
+    and `rest` are the shard's files, `heads` those of the head, `memory` what this process took at most and
+    `batch_memory` how much of it came with the images.
     """
 
     images: int
@@ -47,6 +48,7 @@ class Probed:
     rest: int
     heads: int
     memory: int
+    batch_memory: int
 
 
 def estimate(request: Request, dataset: Dataset, path: Path, watch: Watch) -> Estimate:
@@ -79,7 +81,7 @@ def estimate(request: Request, dataset: Dataset, path: Path, watch: Watch) -> Es
         lists_bytes=lists,
         fixed_bytes=probed.heads + (1 + math.ceil(images / per_shard)) * probed.rest + EMPTY,
         free_bytes=free_bytes(path),
-        memory_bytes=probed.memory + 2 * SHARD_BYTES,
+        memory_bytes=probed.memory + _rest_of_batch(probed, min(request.batch, images)) + 2 * SHARD_BYTES,
         machine_bytes=_machine_bytes(),
         seconds_per_image=_seconds(probed, request.workers, backbone.device.type) / probed.images,
         probed=probed.images,
@@ -125,7 +127,7 @@ def _untrained(dim: int, classes: tuple[ClassName, ...]) -> Head:
 
 def _probe(build: Build, head: Head | None) -> Probed:
     """The probe's shard, written twice: the first time wakes up what is slow once."""
-    started = perf_counter()
+    started, before = perf_counter(), _peak_memory()
     loaded = [item for item in build.load(build.dataset.samples) if item.is_ok]
     decode = perf_counter() - started
     if not loaded:
@@ -141,7 +143,13 @@ def _probe(build: Build, head: Head | None) -> Probed:
     heads = sum(file.stat().st_size for file in path.glob("heads/*"))
     if build.plan.head == "probe":
         heads = (FOLDS + 1) * len(build.plan.classes) * build.backbone.dim * 4
-    return Probed(len(loaded), decode, forward, arrays, tables, sum(files.values()), heads, _peak_memory())
+    memory, rest = _peak_memory(), sum(files.values())
+    return Probed(len(loaded), decode, forward, arrays, tables, rest, heads, memory, memory - before)
+
+
+def _rest_of_batch(probed: Probed, batch: int) -> int:
+    """What a batch takes beyond the images of it that were probed."""
+    return round(probed.batch_memory * (batch / min(batch, probed.images) - 1))
 
 
 def _bytes_per_image(probed: Probed) -> float:
