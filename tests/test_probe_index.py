@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from auditor.records import ClassName, Preprocess, ProbeKind, Rate
 from auditor.records.watch import Silence
 from auditor.store import Index
 from auditor.store.check import check
+from auditor.store.kin import require_same_features
 from indexes import World, fake_images, make_world, write_world
 
 UNKNOWN = {"loc_without_bg", "bg_act_without_fg"}  # features of occluded images are not stored
@@ -260,6 +263,30 @@ def test_indexes_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
     strange = replace(other, names=("one", "two", "three", "four"))
     with pytest.raises(IndexMismatch, match="no class of on"):
         train(path, write_world(tmp_path / "strange", strange))
+
+
+def test_features_of_another_precision_are_refused_and_of_another_runtime_where_they_differ(
+    tmp_path: Path,
+) -> None:
+    """float32 is the same by either; bfloat16 rounds elsewhere in each."""
+    world, ways = make_world(9, 20), {}
+    for options in (
+        {},  # as an index that is older than both options
+        {"precision": "float32", "runtime": "torch"},
+        {"precision": "float32", "runtime": "openvino"},
+        {"precision": "bfloat16", "runtime": "torch"},
+        {"precision": "bfloat16", "runtime": "openvino"},
+    ):
+        number = str(len(ways))
+        ways[write_world(tmp_path / number, world, options={"target": "all", **options})] = options
+    for (one, of_one), (two, of_two) in product(ways.items(), repeat=2):
+        is_same = of_one == of_two or "bfloat16" not in (*of_one.values(), *of_two.values())
+        refused = nullcontext() if is_same else pytest.raises(IndexMismatch, match="differ in precision")
+        with Index.open(one) as index, Index.open(two) as other, refused:
+            require_same_features(index, other)
+    first, *_, last = ways
+    with pytest.raises(IndexMismatch, match=r"\(float32 and bfloat16 by openvino\), .* same .* options"):
+        train(first, last)
 
 
 def test_an_index_without_labels_is_refused(tmp_path: Path) -> None:

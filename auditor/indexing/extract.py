@@ -60,8 +60,8 @@ class Extractor:
     @classmethod
     def of(cls, manifest: Manifest, backbone: Backbone, fill: Fill | None = None) -> Extractor:
         """As the index was made, or with another fill."""
-        options = manifest.options
-        return cls(backbone, fill or manifest.fill, options["precision"], options["seed"], manifest.runtime)
+        seed = manifest.options["seed"]
+        return cls(backbone, fill or manifest.fill, manifest.precision, seed, manifest.runtime)
 
     def images(self, loaded: Sequence[Loaded]) -> Tensor:
         """The network's input (B, 3, S, S) on its device."""

@@ -27,7 +27,12 @@ def rescore(index: Index, manifest: Manifest, images: Columns, cells: Columns) -
 
 
 def require_same_features(index: Index, other: Index) -> None:
-    """IndexMismatch, naming the first difference, where two indexes' features cannot be compared."""
+    """IndexMismatch, naming the first difference, where two indexes' features cannot be compared.
+
+    float32 by another runtime is the same but for rounding: `audit index` makes sure of it. bfloat16 may be
+    off by a seventh of a feature (benchmarks/RESULTS.md), and by each runtime otherwise: a threshold, or a
+    probe's accuracy, would tell of that instead of the images.
+    """
     ours, theirs = index.manifest, other.manifest
     pairs = (
         ("weights", ours.backbone.weights_sha256, theirs.backbone.weights_sha256),
@@ -35,6 +40,7 @@ def require_same_features(index: Index, other: Index) -> None:
         ("preprocessing", ours.preprocess, theirs.preprocess),
         ("grid", ours.grid, theirs.grid),
         ("dim", ours.dim, theirs.dim),
+        ("precision", _precision(ours), _precision(theirs)),
     )
     for name, mine, other_one in pairs:
         if mine != other_one:
@@ -42,3 +48,8 @@ def require_same_features(index: Index, other: Index) -> None:
                 f"{index.name} and {other.name} differ in {name} ({mine} and {other_one}), so what is learnt "
                 "on one says nothing of the other; index both with the same backbone and options"
             )
+
+
+def _precision(manifest: Manifest) -> str:
+    by = "" if manifest.precision == "float32" else f" by {manifest.runtime}"
+    return f"{manifest.precision}{by}"

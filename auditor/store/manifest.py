@@ -13,7 +13,17 @@ from typing import Any, Literal
 
 from auditor.errors import IndexDamaged, IndexMismatch, IndexMissing
 from auditor.files import digest, index_word
-from auditor.records import VARIANTS, Agreement, Certificate, ClassName, Fill, Preprocess, Readout, Runtime
+from auditor.records import (
+    VARIANTS,
+    Agreement,
+    Certificate,
+    ClassName,
+    Fill,
+    Precision,
+    Preprocess,
+    Readout,
+    Runtime,
+)
 from auditor.store.part import Part, Planned
 from auditor.store.places import MANIFEST, SHARDS, inside
 from auditor.store.sealed import checksum, decode_as, read_content, write_sealed
@@ -135,6 +145,12 @@ class Manifest:
         """What computed the cells."""
         runtime: Runtime = self.options.get("runtime", "torch")
         return runtime
+
+    @property
+    def precision(self) -> Precision:
+        """What the cells were computed in."""
+        precision: Precision = self.options.get("precision", "float32")
+        return precision
 
     @property
     def has_own_probe(self) -> bool:
