@@ -18,7 +18,7 @@ SHOWING = {"report", "draw", "terminal"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
-    "parquet": set(),
+    "parquet": {"errors"},
     "grids": {"errors"},
     "remote": {"errors"},
     "records": {"grids"},

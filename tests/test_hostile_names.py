@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import unicodedata
 import urllib.request
 from collections.abc import Iterator
@@ -303,6 +305,27 @@ def test_names_that_are_no_text_are_left_out_and_counted(
     ):
         with pytest.raises(AuditError):
             run_audit(*words)
+
+
+def test_names_are_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    """Left alone, Python would take every byte beyond ASCII for no text here."""
+    write_photo(tmp_path / "größe" / "図 1.png", 0)
+    write_photo(tmp_path / "größe" / "図 2.png", 1)
+    legacy = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for words in (
+        ["index", "größe", *SMALL, "--head", "none", "--name", "ä"],
+        ["similar", "--index", "ä", "--patch", "図 1.png:0,0", "--out", "ö.png", "--table", "ü.parquet"],
+    ):
+        command = [sys.executable, "-m", "auditor", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=legacy, capture_output=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "picture: ö.png" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"größe", "indexes", "ö.png", "ü.parquet"}
+    with Index.open(tmp_path / "indexes" / "ä") as index:
+        paths = index.query("SELECT path FROM images ORDER BY id")["path"].tolist()
+    assert paths == ["図 1.png", "図 2.png"]
 
 
 @pytest.mark.parametrize("question", ["grid {}", "match {} {}", "relevance {} --cell 0,0"])

@@ -18,7 +18,7 @@ from same import assert_same
 
 from auditor.data.pixels import read_content
 from auditor.data.read import read_dataset
-from auditor.errors import AuditError, IndexDamaged
+from auditor.errors import AuditError, IndexDamaged, OutputError
 from auditor.store import FileFacts, Index, list_indexes, read_current
 from auditor.store.check import check
 from auditor.store.generations import save_generation
@@ -73,6 +73,33 @@ def test_a_question_mark_is_refused_before_any_work(tmp_path: Path) -> None:
     assert check(moved).is_sound
     with Index.open(moved) as index:
         assert index.images == 3
+
+
+def test_a_place_whose_name_is_no_text_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB takes none; of a library's `std::bad_cast` nobody would know what to do."""
+    monkeypatch.chdir(tmp_path)
+    strange = tmp_path / os.fsdecode(b"bad\xf6")
+    sound = make_index(tmp_path / "indexes" / "a", random_images(2, 3))
+    said = pytest.raises(OutputError, match=r"bad.*is a name that is not UTF-8.*choose another place")
+    for make in (lambda: make_index(strange / "a", []), lambda: run_audit("copy", "a", strange / "a")):
+        with said:
+            make()
+        assert not strange.exists()
+    try:
+        strange.mkdir()
+    except OSError:
+        pytest.skip("this file system refuses names that are not UTF-8")
+    moved = sound.rename(strange / "a")
+    for ask in (lambda: Index.open(moved), lambda: check(moved), lambda: run_audit("metrics", "-i", moved)):
+        with said:
+            ask()
+    (listed,) = list_indexes(strange)
+    assert "not UTF-8" in (listed.problem or "")
+    make_index(tmp_path / "indexes" / "b", random_images(2, 3))
+    with said:
+        run_audit("metrics", "--index", "b", "--table", strange / "t.parquet")
 
 
 @pytest.mark.parametrize("folder", ["[1]", "*", "label=3", "image=2"])

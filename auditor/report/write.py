@@ -15,6 +15,7 @@ import numpy as np
 
 from auditor.errors import AuditError
 from auditor.files import new_file, write_bytes
+from auditor.parquet import text_of
 from auditor.records import IndexSummary
 from auditor.report.about import keys
 from auditor.report.flat import Flat, Value, facts, flatten
@@ -119,7 +120,7 @@ def _write_parquet(flat: Flat, path: Path) -> None:
         f'unnest(?::{_SQL[kind]}[]) AS "{name}"' for name, kind in zip(flat.names, flat.kinds, strict=True)
     )
     with new_file(path) as temporary, duckdb.connect() as connection:
-        connection.sql(f"SELECT {asked}", params=columns).write_parquet(str(temporary.absolute()))
+        connection.sql(f"SELECT {asked}", params=columns).write_parquet(text_of(temporary))
 
 
 def _storable(value: Any) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.files import temporary_name
-from auditor.parquet import rows_of
+from auditor.parquet import rows_of, text_of
 from auditor.records import VARIANTS
 
 IMAGES = {
@@ -106,7 +106,7 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     if path is not None:
         threads = min(THREADS, os.cpu_count() or 1)
         settings |= {"memory_limit": MEMORY, "threads": threads, "temp_directory": _aside(os.getpid())}
-    database = ":memory:" if path is None else str(path.absolute())  # `~` is the user's home to it
+    database = ":memory:" if path is None else text_of(path)  # `~` is the user's home to it
     connection = duckdb.connect(database, read_only=path is not None, config=settings)
     OPEN.add(connection)
     return connection
@@ -115,12 +115,12 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
 @cache
 def _aside(process: int) -> str:
     """A folder that DuckDB makes when it needs it, and clears; a process may open a file again only alike."""
-    return str(Path(gettempdir(), temporary_name()))
+    return text_of(Path(gettempdir(), temporary_name()))
 
 
 def quoted(path: Path) -> str:
     """A file to be written, as a literal of SQL."""
-    return "'" + str(path.absolute()).replace("'", "''") + "'"
+    return "'" + text_of(path).replace("'", "''") + "'"
 
 
 def write_parquet(path: Path, columns: Columns, schema: Mapping[str, str]) -> None:

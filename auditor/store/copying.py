@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch, OutputError
 from auditor.files import NO_ROOM, new_file, new_folder
+from auditor.parquet import text_of
 from auditor.records.watch import Watch
 from auditor.remote import RemotePath
 from auditor.store.blocks import FileFacts
@@ -62,6 +63,8 @@ def copy_index(source: Path, target: Path, watch: Watch) -> int:
         for place in (source, target):
             if isinstance(place, RemotePath):
                 place.refresh()
+            else:
+                text_of(place)
         read_manifest(source)
         _refuse_other(source, target)
         if isinstance(source, RemotePath):
