@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from photos import SMALL, write_dataset, write_photo
 
 from auditor.data.changes import IndexedFile, changed
 from auditor.data.load import load
-from auditor.errors import IndexMismatch
+from auditor.errors import DatasetError, IndexMismatch
 from auditor.records import Dataset, Preprocess, Sample
 from auditor.store import Index
 
@@ -153,6 +154,32 @@ def test_a_file_elsewhere_of_the_same_name_is_not_drawn_for_a_lost_one(
     write_photo(tmp_path / "1.png", 55)
     with pytest.raises(Exception, match=r"photos/1\.png cannot be read"):
         audit("grid", "1.png", "--out", "g.png")
+
+
+@pytest.mark.parametrize("words", [("similar", "--patch", "1.png:0,0"), ("find", "--box", "1.png:0,0,60,60")])
+def test_json_is_whole_without_its_picture(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The image of the question is lost; a picture is an error only where one is asked for."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        write_photo(tmp_path / "photos" / f"{number}.png", number)
+    run_audit("index", "photos", *SMALL, "--head", "none", "--name", "i")
+    capsys.readouterr()
+    run_audit(*words, "--json")
+    whole = capsys.readouterr()
+    (tmp_path / "photos" / "1.png").unlink()
+    run_audit(*words, "--json")
+    without = capsys.readouterr()
+    assert (without.out, whole.err) == (whole.out, "")
+    assert re.fullmatch(r"audit: .*photos/1\.png cannot be read.*\n", without.err)
+    for asked in (["--json", "--out", "g.png"], []):
+        with pytest.raises(DatasetError, match=r"photos/1\.png cannot be read"):
+            run_audit(*words, *asked)
+        assert capsys.readouterr().out.startswith(whole.out if asked else "i: photos")
 
 
 def test_size_and_time_are_stored(indexed: Path) -> None:

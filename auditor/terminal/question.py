@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from auditor.errors import AuditError
-from auditor.terminal.lines import say
+from auditor.terminal.lines import say, warn
 from auditor.terminal.options import AsJson, IndexName, PictureFile, TableFile, open_index
 from auditor.terminal.patience import Patience
 from auditor.terminal.show import save_pictures, show
@@ -35,7 +35,8 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
     pictures of the record's `draw.py`. A parameter named `watch` is given a progress bar. `index` is another
     option than --index to name the index by; with `Indexes` the function is asked once for each, its records
     are shown together, and a parameter named `beside` is given all of them. Each answer begins with the index
-    that gave it, and its pictures are written before it is printed, so that no closed pipe loses them.
+    that gave it, and its pictures are written before it is printed, so that no closed pipe loses them. One
+    that cannot be drawn ends the command after the answer, but with --json only where --out asks for it.
     """
 
     def decorate(function: Callable[..., Any]) -> Command:
@@ -110,7 +111,9 @@ def _show_next(
     for picture in [] if added["json"] else pictures:
         say(f"picture: {picture}")
     if failure is not None:
-        raise failure
+        if not added["json"] or added["out"]:
+            raise failure
+        warn(*failure.args)  # who reads JSON is told of no picture, and has all that was asked for
     return True
 
 
