@@ -1,4 +1,4 @@
-"""A process that dies at a chosen step of writing, without a word: as `kill -9` would have it."""
+"""A process that ends at a chosen step of writing: without a word, as by `kill -9`, or with one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,41 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from auditor.terminal.endings import run
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 
 
 def dies_at(step: int, work: Callable[[], object]) -> bool:
     """Run `work` in a copy of this process, killed before its step-th change of the disk; whether it was."""
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(step, work))
+    code = _end(lambda: _work(step, signal.SIGKILL, work))
+    assert code in (0, -signal.SIGKILL), code
+    return code != 0
+
+
+def stops_at(step: int, number: int, work: Callable[[], object], said: Path) -> int:
+    """The same, sent a signal that the command line hears; its exit code. What it said is in a file."""
+    with said.open("w") as file:
+
+        def told() -> None:
+            sys.stderr = file
+            run(lambda: _work(step, number, work))
+
+        return _end(told)
+
+
+def _end(work: Callable[[], object]) -> int:
+    process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join()
-    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
-    return process.exitcode != 0
+    assert process.exitcode is not None
+    return process.exitcode
 
 
-def _work(step: int, work: Callable[[], object]) -> None:
+def _work(step: int, number: int, work: Callable[[], object]) -> None:
     left = step
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -30,7 +50,7 @@ def _work(step: int, work: Callable[[], object]) -> None:
         if event in CHANGES or is_write:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
 
     sys.addaudithook(watch)
     work()

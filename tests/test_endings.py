@@ -8,42 +8,24 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from photos import SMALL, write_photo
+from processes import MAIN, TEN_KILOBYTES_A_SHARD, audit, sentence
 
 from auditor.errors import AuditError, OutputError, TooMuchBadData
 from auditor.files import new_file
 from auditor.store import IndexWriter
 from auditor.store.check import check
 from auditor.store.placement import read_placement
-from auditor.store.shards import shard_names
 from auditor.terminal.endings import describe
 from indexes import make_index, random_images
 
 DATABASE = Path("indexes/a/derived/000001/audit.duckdb")
-MAIN = "from auditor.cli import main; main()"
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n"
 """No file may become larger than so many bytes: what a full disk does, without one."""
-
-
-def audit(*words: str, code: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", code + MAIN, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **more)
-
-
-def sentence(done: subprocess.CompletedProcess[str], code: int) -> str:
-    """The one sentence of a run that ended with this code."""
-    assert done.returncode == code, (done.returncode, done.stderr)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("audit: ")]
-    assert len(lines) == 1, done.stderr
-    assert done.stderr.rstrip("\n").splitlines()[-1] == lines[0]
-    assert "Traceback" not in done.stderr
-    return lines[0]
 
 
 @pytest.fixture
@@ -244,116 +226,7 @@ def test_an_error_that_nobody_expected_is_one_sentence() -> None:
     assert str(AuditError("one", "two")) == "one\ntwo"
 
 
-# ------------------------------------------------------------------------------------- signals
-
-TEN_KILOBYTES_A_SHARD = "import auditor.indexing.build as build; build.SHARD_BYTES = 10_000\n"
-ONE_IMAGE_A_SHARD = "import auditor.indexing.build as build; build.SHARD_BYTES = 1\n"
-
-
-def interrupted(
-    folder: Path, words: list[str], code: str, number: int, when: Callable[[], bool]
-) -> subprocess.CompletedProcess[str]:
-    """The command, sent a signal as soon as something holds."""
-    command = [sys.executable, "-c", code + MAIN, *words]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            until = time.monotonic() + 100
-            while not when():
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < until
-                time.sleep(0.01)
-            process.send_signal(number)
-            _, said = process.communicate(timeout=30)
-        finally:
-            process.kill()  # one that does not end would be waited for without end
-        return subprocess.CompletedProcess(command, process.returncode, "", said)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_index_says_what_is_kept_and_goes_on(tmp_path: Path, number: int, code: int) -> None:
-    for photo in range(40):
-        write_photo(tmp_path / "photos" / f"{photo:02d}.jpg", photo)
-    path = tmp_path / "indexes" / "some"
-    words = ["index", "photos", *SMALL, "--name", "some"]
-
-    def has_shards() -> bool:
-        return len(shard_names(path)) > 2
-
-    done = interrupted(tmp_path, words, ONE_IMAGE_A_SHARD, number, has_shards)
-    kept = len(shard_names(path))
-    assert 2 < kept < 40
-    said = sentence(done, code)
-    assert f"{kept} images are kept in indexes/some; run the same command to go on" in said
-    assert audit(*words, cwd=tmp_path).returncode == 0
-    assert check(path).is_sound
-    assert read_placement(path).images == 40
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_before_the_first_shard_nothing_is_claimed(tmp_path: Path, number: int, code: int) -> None:
-    write_photo(tmp_path / "photos" / "1.jpg", 1)
-    slow = (
-        "import time, pathlib, auditor.indexing.start as start\n"
-        "def wait(*_, **__): pathlib.Path('waits').touch(); time.sleep(60)\n"
-        "start.read_dataset = wait\n"
-    )
-    words = ["index", "photos", *SMALL]
-    done = interrupted(tmp_path, words, slow, number, (tmp_path / "waits").exists)
-    assert "no image was finished yet; run the same command again" in sentence(done, code)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_copy_says_what_is_kept_and_goes_on(here: Path, number: int, code: int) -> None:
-    slow = (
-        "import time, pathlib, auditor.store.copying as copying\n"
-        "def wait(*_): pathlib.Path('waits').touch(); time.sleep(60)\n"
-        "copying.retire = wait\n"  # before the first shard
-    )
-    done = interrupted(here, ["copy", "a", "./b"], slow, number, (here / "waits").exists)
-    assert "what was copied is kept; run the same command to go on" in sentence(done, code)
-    assert audit("copy", "a", "./b").returncode == 0
-    assert check(here / "b").is_sound
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_merge_says_what_is_kept_and_goes_on(tmp_path: Path, number: int, code: int) -> None:
-    for photo in range(4):
-        write_photo(tmp_path / "photos" / f"{photo}.jpg", photo)
-    parts = [f"some.{part}-of-2" for part in (1, 2)]
-    for part in (1, 2):
-        words = ("index", "photos", *SMALL, "--head", "none", "--name", "some", "--shard", f"{part}/2")
-        assert audit(*words, code=ONE_IMAGE_A_SHARD, cwd=tmp_path).returncode == 0
-    slow = (
-        "import time, pathlib, auditor.store.merge as merge\n"
-        "adopt = merge.adopt\n"
-        "def wait(*words): adopt(*words); pathlib.Path('waits').touch(); time.sleep(60)\n"
-        "merge.adopt = wait\n"
-    )
-    done = interrupted(tmp_path, ["merge", *parts], slow, number, (tmp_path / "waits").exists)
-    assert "what was joined is in indexes/some; run the same command again" in sentence(done, code)
-    assert len(shard_names(tmp_path / "indexes" / "some")) == 1
-    assert audit("merge", *parts, cwd=tmp_path).returncode == 0
-    assert check(tmp_path / "indexes" / "some").is_sound
-    assert len(shard_names(tmp_path / "indexes" / "some")) == 4
-
-
-def test_ctrl_c_while_duckdb_works(tmp_path: Path) -> None:
-    code = (
-        "import pathlib\n"
-        "from auditor.terminal.endings import run\n"
-        "from auditor.store.columns import connect\n"
-        "def ask():\n"
-        "    connection = connect()\n"
-        "    pathlib.Path('asks').touch()\n"
-        "    connection.execute('SELECT sum(sqrt(range)) FROM range(100000000000)').fetchall()\n"
-        "run(ask)\n"
-    )
-
-    def asks() -> bool:
-        return (tmp_path / "asks").exists() and not time.sleep(0.5)
-
-    done = interrupted(tmp_path, [], code, signal.SIGINT, asks)
-    assert sentence(done, 130) == "audit: stopped"
+# ------------------------------------------------------------------------------------- pipes
 
 
 @pytest.mark.parametrize("words", [["--help"], ["index", "--help"], ["--version"]], ids=" ".join)

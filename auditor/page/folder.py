@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from auditor.errors import OutputError
-from auditor.files import new_folder
+from auditor.files import new_folder, temporary_name
 from auditor.page.compose import compose_answers, ranked_images, tell_carried
 from auditor.page.images import cell_arrays, image_facts, pack
 from auditor.page.pictures import NEAREST, carry, nearest_cells_of
 from auditor.report.page import render_page, script_of
 from auditor.report.page_parts import Wish
 from auditor.store import Index
+from auditor.store.places import sweep
 from auditor.terminal.progress import Bar
 
 PART = 100  # images whose cells lie in one script
@@ -38,7 +40,8 @@ def write_folder(
     words = ("--folder", str(folder))
     page = compose_answers(index, wish, is_live=is_live, bar=bar, others=others, words=words)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with new_folder(folder.parent, folder) as unfinished:
+    sweep(folder.parent)
+    with _place_of(folder) as make_room, new_folder(folder.parent, folder) as unfinished:
         for name in (DATA, IMAGES):
             (unfinished / name).mkdir()
         numbers = count()  # an image's file is named by its place, never by a name of the dataset's
@@ -67,8 +70,24 @@ def write_folder(
         _write(unfinished, "page.js", VARIABLE, page.data)
         (unfinished / PAGE).write_text(render_page(page), encoding="utf-8")
         _check(folder)  # again: drawing takes minutes, and what came meanwhile is not a page's
+        make_room()
+
+
+@contextmanager
+def _place_of(folder: Path) -> Iterator[Callable[[], None]]:
+    """Sets an earlier page aside when it is called; deleted where another took its place, else put back."""
+    earlier = folder.with_name(temporary_name())
+
+    def make_room() -> None:
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(earlier)
+
+    try:
+        yield make_room
+    finally:
+        if earlier.exists() and not folder.exists():
+            earlier.rename(folder)
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _write(folder: Path, name: str, variable: str, content: Any) -> None:

@@ -39,13 +39,23 @@ class Stopped(BaseException):
 
 
 class _Ending:
-    """The signal that ended this run, if any: a library may turn what it raised into an error of its own."""
+    """The signal that ended this run, if any.
+
+    A library may turn what it raised into an error of its own, as DuckDB does, or swallow it.
+    """
 
     def __init__(self) -> None:
         self.stopped: Stopped | None = None
-        self._process = os.getpid()
+        self._process = 0
 
-    def stop(self, number: int, frame: FrameType | None) -> NoReturn:
+    def listen(self) -> None:
+        """From now on, in this process."""
+        self._process = os.getpid()
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
         if os.getpid() != self._process:  # a forked worker, whose library knows Python's own alone
             raise KeyboardInterrupt
         for each in _SIGNALS:  # whoever asks twice wants it now
@@ -55,25 +65,28 @@ class _Ending:
         raise self.stopped
 
 
+_ending = _Ending()
+
+
 def run(command: Callable[[], Any]) -> NoReturn:
     """Run the command line and end the process; `command` returns its exit code, or None."""
-    ending = _Ending()
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(number, ending.stop)
     _open_outlet()
     try:
+        _ending.listen()
         code = command() or 0
+        if _ending.stopped:
+            raise _ending.stopped
         if sys.stdout is not None:
             sys.stdout.flush()
     except SystemExit:
         raise
     except BaseException as error:  # of any library: a panic of Rust's is no Exception
-        lines, code = describe(ending.stopped or error)
+        lines, code = describe(_ending.stopped or error)
         if os.environ.get(DEBUG, "0") != "0":
             lines = [*lines, *"".join(traceback.format_exception(error)).splitlines()]
         if lines:
             warn(*lines)
+        _ending.stopped = None  # with what its frames hold, which torch would miss at the end, aloud
     sys.exit(code)
 
 
@@ -90,8 +103,9 @@ def keeping(kept: Callable[[], str]) -> Iterator[None]:
     """Work of which something is kept when it is stopped: `kept` then says what, in a few words."""
     try:
         yield
-    except Stopped as stopped:
-        stopped.kept = kept()
+    except BaseException:
+        if _ending.stopped:
+            _ending.stopped.kept = kept()
         raise
 
 
