@@ -42,11 +42,13 @@ def train_head(
 
     DatasetError where fewer than two labelled images can be used.
     """
-    staged = [read_staged(writer.path, name) for name in staged_names(writer.path)]
-    pooled = np.concatenate([shard.pooled for shard in staged])
-    labels = [labels for shard in staged for labels in shard.images["labels"]]
-    folds = np.concatenate([np.ma.filled(shard.images["fold"], 0) for shard in staged]).astype(np.int64)
-    is_ok = np.concatenate([shard.images["status"] for shard in staged]) == "ok"
+    staged = (read_staged(writer.path, name) for name in staged_names(writer.path))
+    # of each no more than that: its cells would keep two files open
+    vectors, images = zip(*((shard.pooled, shard.images) for shard in staged), strict=True)
+    pooled = np.concatenate(vectors)
+    labels = [labels for shard in images for labels in shard["labels"]]
+    folds = np.concatenate([np.ma.filled(shard["fold"], 0) for shard in images]).astype(np.int64)
+    is_ok = np.concatenate([shard["status"] for shard in images]) == "ok"
     usable = np.array([len(chosen) > 0 for chosen in labels]) & is_ok
     if usable.sum() < 2:
         raise DatasetError(f"fewer than two usable labelled images in {dataset.root}; use --head none")

@@ -160,9 +160,9 @@ class Rows:
         self._seen = np.full(len(self._array), verified.is_known(parts, facts))
 
     def take(self, rows: NDArray[np.integer] | int) -> NDArray[Any]:
-        """These rows."""
+        """A copy of these rows: a view would keep the file open, and read again what may have changed."""
         self._require(rows)
-        chosen: NDArray[Any] = self._array[rows]
+        chosen: NDArray[Any] = self._array[rows] if np.ndim(rows) else np.array(self._array[rows])
         release(self._map)
         return chosen
 

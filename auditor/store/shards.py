@@ -187,14 +187,15 @@ def is_staged(index: Path, name: str) -> bool:
 
 
 def read_staged(index: Path, name: str) -> Staged:
-    """Staged images, their arrays memory-mapped; `images` can be given back to `promote_staged`.
+    """Staged images, their cells memory-mapped; `images` can be given back to `promote_staged`.
 
     IndexDamaged where a file is not what was written: a head would be trained on it, and its cells be scored.
     """
     for file, facts in read_sealed(inside(index, STAGING, name, STAGED), _StagedFiles).files.items():
         if not facts.hold_for(path := inside(index, STAGING, name, file)):
             raise IndexDamaged(f"{path} is missing or damaged")
-    features, norms, pooled = (np.load(inside(index, STAGING, name, file), mmap_mode="r") for file in ARRAYS)
+    features, norms = (np.load(inside(index, STAGING, name, file), mmap_mode="r") for file in ARRAYS[:2])
+    pooled = np.load(inside(index, STAGING, name, ARRAYS[2]))
     return Staged(name, features, norms, pooled, read_parquet(inside(index, STAGING, name, TABLES[0])))
 
 
