@@ -4,6 +4,7 @@ import hashlib
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from auditor.data.pixels import (
     read_mask,
     to_grey,
 )
-from auditor.errors import DatasetError
+from auditor.errors import DatasetError, ImageError
 from auditor.records import Preprocess
 
 SMALL = Preprocess(resize=32, crop=28, interpolation="bilinear")
@@ -243,3 +244,85 @@ def test_coloured_and_lossy_masks(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "lossy.jpg")
     with pytest.raises(DatasetError, match="JPEG"):
         read_mask(tmp_path / "lossy.jpg")
+
+
+def test_transparent_is_without_alpha_alone(tmp_path):
+    faint = np.array([[[7, 7, 7, 1], [7, 7, 7, 0]]], np.uint8)
+    Image.fromarray(faint).save(tmp_path / "faint.png")
+    Image.fromarray(faint[..., 2:]).save(tmp_path / "faint-grey.png")
+    palette = Image.new("PA", (2, 1))
+    palette.putpalette(list(range(256)) * 3)
+    palette.putpixel((0, 0), (7, 1))
+    palette.putpixel((1, 0), (7, 0))
+    palette.save(tmp_path / "faint.tif")
+    for name in ("faint.png", "faint-grey.png", "faint.tif"):
+        assert read_mask(tmp_path / name).tolist() == [[7, 0]]
+
+
+def test_masks_of_fractions_and_of_formats_that_may_lose_values(tmp_path):
+    def save(*values):
+        Image.fromarray(np.array([values], np.float32)).save(tmp_path / "f.tif")
+        return tmp_path / "f.tif"
+
+    assert read_mask(save(0, 3, 0)).tolist() == [[0, 3, 0]]
+    assert read_mask(save(-0.5, 0, 0.1), is_semantic=False).tolist() == [[1, 0, 1]]
+    with pytest.raises(DatasetError, match="fractions"):
+        read_mask(save(0, 0.5))
+    for strange in (np.inf, np.nan):
+        with pytest.raises(DatasetError, match="no numbers"):
+            read_mask(save(strange, 1.0))
+    grey = Image.new("RGB", (16, 16), (9, 9, 9))
+    grey.save(tmp_path / "same.webp", lossless=True)
+    assert (read_mask(tmp_path / "same.webp") == 9).all()
+    grey.save(tmp_path / "lossy.webp")
+    grey.save(tmp_path / "lossy.tif", compression="jpeg")
+    for name in ("lossy.webp", "lossy.tif"):
+        with pytest.raises(DatasetError, match="changes mask values"):
+            read_mask(tmp_path / name)
+    grey.convert("CMYK").save(tmp_path / "cmyk.tif")
+    with pytest.raises(DatasetError, match="mode CMYK"):
+        read_mask(tmp_path / "cmyk.tif")
+
+
+def test_a_turned_tiff_mask_is_turned_once(tmp_path):
+    values = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).save(tmp_path / "turned.tif", exif=exif)
+    assert read_mask(tmp_path / "turned.tif").tolist() == np.rot90(values, -1).tolist()
+
+
+# ------------------------------------------------------------------------------------------- limits
+
+
+def test_what_is_as_large_as_may_be_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    scene().save(path)
+    size = path.stat().st_size
+    for limit, most in (("MAX_BYTES", size), ("MAX_PIXELS", 60 * 45)):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"auditor.data.pixels.{limit}", most)
+            assert load_input(path, Preprocess(resize=32, crop=28))[1] == (60, 45)
+            patched.setattr(f"auditor.data.pixels.{limit}", most - 1)
+            with pytest.raises(ImageError, match=r"a\.png") as error:
+                open_upright(path)
+            assert error.value.code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "empty"), (b"\n", "corrupt"), (b"P", "unsupported"), (b"\xff\xd8\xff", "corrupt")],
+)
+def test_why_a_file_is_no_image(tmp_path, content, code):
+    """Of few bytes too, of which a format looks at more: a PCX begins with a line feed."""
+    (tmp_path / "few.png").write_bytes(content)
+    with pytest.raises(ImageError, match=r"few\.png") as error:
+        open_upright(tmp_path / "few.png")
+    assert error.value.code == code
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path):
+    for path, said in ((Path("/dev/zero"), "no regular file"), (tmp_path / "a\0b.png", "cannot be read")):
+        with pytest.raises(ImageError, match=said) as error:
+            read_content(path)
+        assert error.value.code == "unreadable"

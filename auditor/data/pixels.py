@@ -221,7 +221,7 @@ def read_mask(path: Path, is_semantic: bool = True) -> NDArray[np.int64]:
         bands = np.atleast_3d(np.asarray(turned))
     if image.mode in ("LA", "RGBA", "PA"):
         bands = np.where(bands[..., -1:] == 0, 0, bands[..., :-1])
-    if is_semantic and (bands != bands[..., :1]).any():
+    if is_semantic and bands.shape[-1] > 1 and (bands != bands[..., :1]).any():
         raise DatasetError(f"{path} is a coloured mask; save class numbers as grey or palette values")
     if np.issubdtype(bands.dtype, np.floating):
         return _whole(bands[..., 0], is_semantic, path)
