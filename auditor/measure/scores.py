@@ -25,15 +25,14 @@ def require_scores(index: Index) -> StoredScores:
     return scores
 
 
-def evidence(
-    scores: StoredScores, images: NDArray[np.int64], masks: NDArray[np.floating]
-) -> tuple[Scores, Scores]:
-    """What weighted sums of images' cells (n, P, H * W) add to every class, and what the bias (n, K) does.
+def evidence(scores: StoredScores, images: NDArray[np.int64], masks: NDArray[np.floating]) -> Scores:
+    """What weighted sums of images' cells (n, P, H * W) add to every class (n, P, K), as `centred` has it."""
+    return centred(scores.parts(images, masks))
 
-    Less the mean of all classes: a constant that is added to every class changes no answer.
-    """
-    parts, bias = scores.parts(images, masks)
-    return parts - parts.mean(axis=-1, keepdims=True), bias - bias.mean(axis=-1, keepdims=True)
+
+def centred(scores: Scores) -> Scores:
+    """Less the mean of all classes: a constant that is added to every class changes no answer."""
+    return np.asarray(scores - scores.mean(axis=-1, keepdims=True))
 
 
 def are_surer(scores: Scores, tau: float) -> NDArray[np.bool_]:

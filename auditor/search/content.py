@@ -40,10 +40,10 @@ def cells_on(index: Index, place: Place) -> NDArray[np.bool_]:
 
 
 def annotated_images(index: Index) -> NDArray[np.int64]:
-    """The ids of the usable images whose foreground is known, in order."""
+    """The ids of the usable images whose foreground is known, in order: of all their cells or of none."""
     rows = index.query(
-        "SELECT DISTINCT id FROM images JOIN cells ON cells.image = id "
-        "WHERE usable AND variant = 0 AND cells.foreground IS NOT NULL ORDER BY id"
+        "SELECT id FROM images WHERE usable AND id IN "
+        "(SELECT image FROM cells WHERE variant = 0 AND cell = 0 AND foreground IS NOT NULL) ORDER BY id"
     )
     return np.asarray(rows["id"], dtype=np.int64)
 

@@ -11,7 +11,7 @@ from auditor.errors import BackboneError, DatasetError
 from auditor.measure.absence import explain_absence
 from auditor.measure.images import find_class
 from auditor.measure.rates import lower_mean
-from auditor.measure.scores import evidence, require_scores
+from auditor.measure.scores import centred, evidence, require_scores
 from auditor.questions.cam.ask import live_scores
 from auditor.questions.ledger.record import (
     ClassDetail,
@@ -24,18 +24,18 @@ from auditor.questions.ledger.record import (
 )
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import certify
+from auditor.search.content import annotated_images, cells_on
 from auditor.store import Index
-from auditor.store.scores import BLOCK, StoredScores, stored_scores
+from auditor.store.scores import StoredScores, stored_scores
 
 EXACT = ("exact", "exact-affine", "exact-attn")
 UNKNOWN = "other objects"
+BLOCK = 64  # images whose sums for all classes fit into a cache
 
 PRESENT = "SELECT foreground, present FROM cells WHERE image = ? AND variant = 0 ORDER BY cell"
 IMAGE = "SELECT coalesce(labels, []) AS labels, top5_original AS guesses FROM images WHERE id = ?"
-ANNOTATED = """
-SELECT id, path, coalesce(list_distinct(labels), []) AS labels, flags FROM images JOIN (
-  SELECT image, list(cells.foreground ORDER BY cell) AS flags FROM cells WHERE variant = 0 GROUP BY image
-) ON image = id WHERE usable AND flags[1] IS NOT NULL ORDER BY id
+LABELS = """
+SELECT id AS image, unnest(list_distinct(labels)) AS class FROM images WHERE usable ORDER BY id
 """
 
 
@@ -140,42 +140,51 @@ def _bias(index: Index, image: int) -> NDArray[np.float64]:
 class _Sums:
     """The parts of every image's own classes, and what a background cell of other images adds to each class.
 
-    Of every image and label (m,): `label`; `image`, a place in `paths`; and `own` (m, 4): foreground,
+    Of every image and label (m,), images in order: `label`, `image`, and `own` (m, 4): foreground,
     background, bias and share of background cells.
     """
 
     def __init__(self, index: Index) -> None:
-        scores, rows = exact_scores(index), index.query(ANNOTATED)
-        if not len(rows["id"]):
+        scores, images = exact_scores(index), annotated_images(index)
+        if not len(images):
             reason = explain_absence(index) or "no image is annotated"
             raise DatasetError(f"a ledger needs to know where the objects are: {reason}")
-        ids, self.paths = np.asarray(rows["id"], dtype=np.int64), rows["path"]
-        sizes = [len(labels) for labels in rows["labels"]]
-        self.image = np.repeat(np.arange(len(ids)), sizes)
-        self.label = np.concatenate(rows["labels"]).astype(np.int64)
+        pairs = index.query(LABELS)
+        is_annotated = np.isin(pairs["image"], images)
+        self.image, self.label = (
+            np.asarray(pairs[name][is_annotated], dtype=np.int64) for name in ("image", "class")
+        )
         self.own = np.zeros((len(self.label), 4))
         self.others, self.squares, self.counts = np.zeros((3, len(index.manifest.classes)))
-        for start in range(0, len(ids), BLOCK):
-            part = slice(start, start + BLOCK)
-            self._add(scores, start, ids[part], np.stack(list(rows["flags"][part])).astype(np.bool_))
+        foreground, bias = cells_on(index, "foreground"), centred(scores.head.bias)
+        for start in range(0, len(images), BLOCK):
+            ids = images[start : start + BLOCK]
+            rows = slice(*np.searchsorted(self.image, (ids[0], ids[-1] + 1)))
+            self.own[rows, 2] = bias[scores.heads[self.image[rows]], self.label[rows]]
+            self._add(scores, ids, rows, foreground[ids])
 
     def _add(
-        self, scores: StoredScores, start: int, ids: NDArray[np.int64], flags: NDArray[np.bool_]
+        self, scores: StoredScores, ids: NDArray[np.int64], rows: slice, flags: NDArray[np.bool_]
     ) -> None:
-        """The images (n,) from place `start` on, with their foreground cells (n, H * W)."""
+        """The images (n,) with their foreground cells (n, H * W), whose own classes are these rows."""
         masks = np.stack([flags, ~flags], axis=1) / flags.shape[1]
-        parts, bias = evidence(scores, ids, masks)
-        rows = slice(*np.searchsorted(self.image, (start, start + len(ids))))
-        image, label, background = self.image[rows] - start, self.label[rows], masks[:, 1].sum(axis=1)
-        own = (parts[image, 0, label], parts[image, 1, label], bias[image, label], background[image])
-        self.own[rows] = np.stack(own, axis=1)
-        is_other = np.ones(bias.shape, dtype=np.bool_)
-        is_other[image, label] = False
-        is_other, parts = is_other[background > 0], parts[background > 0]
-        per_cell = np.where(is_other, parts[:, 1] / background[background > 0, None], 0)
-        self.others = np.concatenate([self.others[None], per_cell]).sum(axis=0)
-        self.squares = np.concatenate([self.squares[None], per_cell**2]).sum(axis=0)
-        self.counts += is_other.sum(axis=0)
+        parts, background = evidence(scores, ids, masks), masks[:, 1].sum(axis=1)
+        image, label = np.searchsorted(ids, self.image[rows]), self.label[rows]
+        self.own[rows, :2] = parts[image, :, label]
+        self.own[rows, 3] = background[image]
+        has_any = background > 0
+        place, is_counted = np.cumsum(has_any), has_any[image]
+        per_cell = np.empty(
+            (1 + int(has_any.sum()), len(self.counts))
+        )  # the first row: what was summed before
+        np.divide(parts[has_any, 1], background[has_any, None], out=per_cell[1:])
+        per_cell[place[image[is_counted]], label[is_counted]] = 0
+        per_cell[0] = self.others
+        self.others = per_cell.sum(axis=0)
+        np.square(per_cell[1:], out=per_cell[1:])
+        per_cell[0] = self.squares
+        self.squares = per_cell.sum(axis=0)
+        self.counts += len(per_cell) - 1 - np.bincount(label[is_counted], minlength=len(self.counts))
 
     def elsewhere(self, label: int) -> tuple[float | None, float]:
         """What a background adds to a class in images without it, were it all of the image; its variance."""
@@ -197,7 +206,10 @@ def exact_scores(index: Index) -> StoredScores:
 def class_ledgers(index: Index) -> Ledgers:
     """Every labelled class: what its objects and its background add to its logit, from the stored cells."""
     sums = _Sums(index)
-    rows = [_row(index, label, sums) for label in np.unique(sums.label).tolist()]
+    order = np.argsort(sums.label, kind="stable")
+    labels, firsts = np.unique(sums.label[order], return_index=True)
+    owns = np.split(sums.own[order], firsts[1:])
+    rows = [_row(index, label, own, sums) for label, own in zip(labels.tolist(), owns, strict=True)]
     return Ledgers(index.name, tuple(sorted(rows, key=_rank)))
 
 
@@ -207,15 +219,15 @@ def class_detail(index: Index, label: int | str) -> ClassDetail:
     if wanted not in sums.label:
         name = index.manifest.classes[wanted].name
         raise DatasetError(f"no annotated image of {index.name} is labelled {name} ({wanted})")
-    is_own = sums.label == wanted
-    rows = zip(sums.paths[sums.image[is_own]], sums.own[is_own].tolist(), strict=True)
-    images = [ImageLedger(str(path), fg, bg) for path, (fg, bg, _, _) in rows]
+    own, ids = sums.own[sums.label == wanted], sums.image[sums.label == wanted]
+    rows = zip(ids.tolist(), own.tolist(), strict=True)
+    images = [ImageLedger(index.path_of(image), fg, bg) for image, (fg, bg, _, _) in rows]
     images.sort(key=lambda each: -each.background)
-    return ClassDetail(index.name, _row(index, wanted, sums), tuple(images))
+    return ClassDetail(index.name, _row(index, wanted, own, sums), tuple(images))
 
 
-def _row(index: Index, label: int, sums: _Sums) -> ClassLedger:
-    own = sums.own[sums.label == label]
+def _row(index: Index, label: int, own: NDArray[np.float64], sums: _Sums) -> ClassLedger:
+    """The class's images are the rows of `own`."""
     foreground, background, bias, cells = own.mean(axis=0)
     other, variance = sums.elsewhere(label)
     elsewhere = None if other is None else other * own[:, 3]

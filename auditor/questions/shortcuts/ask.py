@@ -174,7 +174,7 @@ def _logit_shares(
         masks = np.zeros((len(numbers) + 1, width))
         masks[rows, staying.cells[here] % width] = 1 / width
         masks[-1] = 1 / width
-        parts = evidence(scores, staying.images[[place]], masks[None])[0][0]
+        (parts,) = evidence(scores, staying.images[[place]], masks[None])
         added[numbers] += parts[np.arange(len(numbers)), labels[numbers]]
         whole[own] += parts[-1, own]
         watch.advance(1)
