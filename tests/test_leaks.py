@@ -14,10 +14,10 @@ from photos import SMALL, write_photo
 from PIL import Image
 
 from auditor.errors import DatasetError
+from auditor.measure.annotations import cells_on
 from auditor.questions.leaks.ask import LEVEL, findings, leaks
 from auditor.search.alike import corresponding
 from auditor.search.among import nearest_among
-from auditor.search.content import cells_on
 from auditor.store import Index
 from indexes import DIM, FakeImage, make_index, random_images
 

@@ -73,27 +73,41 @@ def nearest_in_others(
     cosines = np.full((len(cells), k), -np.inf, np.float32)
     for chosen, others in scan(index, images, watch, wide=QUERIES):
         block = images[chosen]
-        for part in np.split(np.arange(len(cells)), range(QUERIES, len(cells), QUERIES)):
+        for part in (slice(start, start + QUERIES) for start in range(0, len(cells), QUERIES)):
             is_own = own[part][:, None] == block
-            best, place = _best_of(vectors[part] @ others.T, is_out[block].ravel(), is_own)
-            every = np.concatenate([cosines[part], best], axis=1)
-            every_id = np.concatenate([found[part], block * width + place], axis=1)
-            order = np.argsort(-every, axis=1, kind="stable")[:, :k]
-            cosines[part] = np.take_along_axis(every, order, axis=1)
-            found[part] = np.take_along_axis(every_id, order, axis=1)
+            _merge(found[part], cosines[part], vectors[part] @ others.T, block, is_out[block].ravel(), is_own)
     has_none = ~np.isfinite(cosines) | is_out.ravel()[cells, None]
     return np.where(has_none, -1, found), np.where(has_none, 0, np.minimum(cosines, 1))
 
 
-def _best_of(
-    similarity: NDArray[np.float32], is_out: NDArray[np.bool_], is_own: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The largest of each image and its place, (q, m), among cosines with all cells (q, m * H * W).
+def _merge(
+    found: NDArray[np.int64],
+    cosines: NDArray[np.float32],
+    similarity: NDArray[np.float32],
+    block: NDArray[np.int64],
+    is_out: NDArray[np.bool_],
+    is_own: NDArray[np.bool_],
+) -> None:
+    """Put each image's best among the best so far, (q, k), from cosines with all cells (q, m * H * W).
 
-    In a function of its own, so that one block of cosines is gone before the next is made.
+    Few images beat the last of those, so that only they are sorted, and looked through for their cell.
     """
-    similarity[:, is_out] = -np.inf
-    by_image = similarity.reshape(*is_own.shape, -1)
-    by_image[is_own] = -np.inf
-    place = by_image.argmax(axis=2)
-    return np.take_along_axis(by_image, place[..., None], axis=2)[..., 0], place
+    width = similarity.shape[1] // len(block)
+    if is_out.any():
+        similarity[:, is_out] = -np.inf
+    best = np.maximum.reduceat(similarity, np.arange(0, similarity.shape[1], width), axis=1)
+    best[is_own] = -np.inf
+    query, image = np.nonzero(best > cosines[:, -1:])
+    if not len(query):
+        return
+    place = similarity.reshape(*best.shape, width)[query, image].argmax(axis=1)
+    rows, firsts, counts = np.unique(query, return_index=True, return_counts=True)
+    row, column = np.repeat(np.arange(len(rows)), counts), np.arange(len(query)) - np.repeat(firsts, counts)
+    more = int(counts.max())
+    every = np.pad(cosines[rows], ((0, 0), (0, more)), constant_values=-np.inf)
+    every_id = np.pad(found[rows], ((0, 0), (0, more)), constant_values=-1)
+    every[row, cosines.shape[1] + column] = best[query, image]
+    every_id[row, cosines.shape[1] + column] = block[image] * width + place
+    order = np.argsort(-every, axis=1, kind="stable")[:, : cosines.shape[1]]
+    cosines[rows] = np.take_along_axis(every, order, axis=1)
+    found[rows] = np.take_along_axis(every_id, order, axis=1)

@@ -139,9 +139,20 @@ def compare_groups(groups: csr_array, columns: Sequence[Values], level: float = 
     return Tests(together, of_values, drawn, everything, *p_and_q)
 
 
-def group_table(groups: Numbers, images: Numbers, count: int) -> csr_array:
-    """Which of `count` images hold a cell of each group, from the group and the image of every cell."""
-    return _table(groups, images, (int(groups.max()) + 1, count))
+def group_table(groups: NDArray[np.int16]) -> csr_array:
+    """Which images (n) hold a cell of each group, ones in (g, n), from the groups (n, N) of their cells.
+
+    A cell of group -1 is of none.
+    """
+    from scipy.sparse import csr_array
+
+    ordered = np.sort(groups, axis=1)
+    is_first = ordered >= 0
+    is_first[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    held, ends = ordered[is_first].astype(np.int32), np.append(0, is_first.sum(axis=1)).cumsum()
+    ones = np.ones(len(held), np.int32)
+    shape = (len(groups), int(groups.max()) + 1)
+    return csr_array((ones, held, ends.astype(np.int32)), shape=shape).T.tocsr()
 
 
 def odds_ratio(hits: int, total: int, drawn: int, everything: int) -> float:

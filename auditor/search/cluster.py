@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,9 @@ from auditor.store import Index
 EXEMPLARS = 8
 LEAST = 10  # cells of a cluster, or one in 500 of the sample
 DENSITY = 10  # neighbours by which HDBSCAN tells dense from sparse
+HELD = 1 << 22  # numbers of a cluster's features
+
+PATHS = "SELECT id, path FROM images WHERE id IN (SELECT unnest($images::INTEGER[]))"
 
 
 def find_clusters(points: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -38,22 +43,38 @@ def find_exemplars(
 
     Cells and clusters are (n,), a cluster for each cell id; exemplars are named `path:row,col`.
     """
-    return {
-        number: tuple(_name(index, cell) for cell in _central(index, cells[members == number]))
-        for number in np.unique(members).tolist()
-        if number
-    }
+    numbers = [number for number in np.unique(members).tolist() if number]
+    central = [central_cells(index, cells[members == number]) for number in numbers]
+    return dict(zip(numbers, name_cells(index, central), strict=True))
 
 
-def _central(index: Index, cells: NDArray[np.int64]) -> list[int]:
-    vectors = index.vectors(cells)
+def central_cells(index: Index, cells: NDArray[np.int64]) -> list[int]:
+    """Of some cells (n,) those nearest to their medoid, itself first, one of each image."""
+    vectors, total = _reader(index, cells), np.zeros(index.manifest.dim, np.float32)
+    for part in vectors():
+        total = np.concatenate([total[None], part]).sum(axis=0)
     # of unit vectors the one with the largest mean cosine to all is the nearest to their mean
-    medoid = vectors[np.argmax(vectors @ vectors.mean(axis=0))]
-    ranked = cells[np.argsort(-(vectors @ medoid), kind="stable")]
+    first = np.concatenate([part @ (total / np.float32(len(cells))) for part in vectors()]).argmax()
+    medoid = index.vectors(cells[[first]])[0]
+    cosines = np.concatenate([part @ medoid for part in vectors()])
+    ranked = cells[np.argsort(-cosines, kind="stable")]
     _, firsts = np.unique(ranked // index.manifest.cells_per_image, return_index=True)
     return [int(cell) for cell in ranked[np.sort(firsts)][:EXEMPLARS]]
 
 
-def _name(index: Index, cell: int) -> str:
-    image, row, col = split_cell_id(cell, index.grid)
-    return f"{index.path_of(image)}:{row},{col}"
+def _reader(index: Index, cells: NDArray[np.int64]) -> Callable[[], Iterator[NDArray[np.float32]]]:
+    """What goes over the unit vectors (m, C) of cells, some at a time; those of a few are held."""
+    size = max(1, HELD // index.manifest.dim)
+    if len(cells) <= size:
+        held = (index.vectors(cells),)
+        return lambda: iter(held)
+    return lambda: (index.vectors(cells[start : start + size]) for start in range(0, len(cells), size))
+
+
+def name_cells(index: Index, groups: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+    """Groups of cell ids, each cell named `path:row,col`."""
+    places = [[split_cell_id(cell, index.grid) for cell in cells] for cells in groups]
+    images = sorted({image for cells in places for image, _, _ in cells})
+    rows = index.query(PATHS, {"images": images})
+    paths = dict(zip(rows["id"].tolist(), rows["path"].tolist(), strict=True))
+    return [tuple(f"{paths[image]}:{row},{col}" for image, row, col in cells) for cells in places]

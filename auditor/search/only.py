@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
+from auditor.measure.annotations import Place, cells_on
 from auditor.measure.images import find_class
-from auditor.search.content import Place, cells_on
 from auditor.store import Index
 
 LABELLED = "SELECT id FROM images WHERE label = $label OR list_contains(labels, $label)"

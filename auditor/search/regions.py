@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ CELLS = """
 SELECT image, {columns} FROM cells JOIN images ON images.id = image
 WHERE usable AND variant = $variant AND image BETWEEN $first AND $last ORDER BY image, cell
 """
-READ = 10_000  # images whose cells are read at a time
+READ = 5_000  # images whose cells are read at a time
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
@@ -51,30 +51,25 @@ class Guesses:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What usable images show: the guesses of each image (n,), of their cells (n * N,) laid end to end.
-
-    `kept` and `stays` (n * N,) say of the first guess of each cell how probable it is with the annotated
-    objects covered, and whether it is the first then too; 1 and yes where that was never tried.
-    """
+    """What usable images show: their ids and paths (n,), and the guesses of each."""
 
     ids: Numbers
     paths: NDArray[np.object_]
     images: Guesses
-    cells: Guesses
-    kept: Shares
-    stays: Flags
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """R regions of classes: where they lie, how sure their cells are, and the cells most like them.
+    """Of `count` regions of classes those R that are asked: where they lie, and the cells most like them.
 
-    `region_of` (n * N,) is the number of each cell's region, -1 for none. `p` is the mean probability of its
-    cells, `sureness` the same, each times INSIDE as far as it does not survive. `surest` is the first of
-    the cells (place * N + cell) that were looked up, whose `near` (Q, NEAREST) cells, -1 for none, are of
-    other images; `asked` (Q,) are the regions of these.
+    `p` is the mean probability of a region's cells, `sureness` the same, each times INSIDE as far as it does
+    not survive. `surest` is the first of the cells (place * N + cell) that were looked up, whose `near`
+    (Q, NEAREST) cells, -1 for none, are of other images; `asked` (Q,) are the regions of these. Of the images
+    at `places` (m,), which hold these regions, `cells` are the guesses of all cells (m * N,), and `region_of`
+    (m * N,) says whose they are: -1 for none, -2 for one that is not asked.
     """
 
+    count: int
     place: Numbers
     label: Numbers
     size: Numbers
@@ -82,9 +77,16 @@ class Regions:
     p: Shares
     sureness: Shares
     survives: Flags
-    region_of: Numbers
     asked: Numbers
     near: Numbers
+    places: Numbers
+    cells: Guesses
+    region_of: Numbers
+
+    def rows(self, cells: Numbers, width: int) -> Numbers:
+        """Where cells (place * width + cell) of these images are among theirs."""
+        place, cell = np.divmod(cells, width)
+        return np.searchsorted(self.places, place) * width + cell
 
     def agreement(self, said: Annotations) -> tuple[Numbers, Numbers, Shares]:
         """Of the cells most like each region those that are said to hold its class, all of them, p.
@@ -119,29 +121,35 @@ def read_shown(index: Index) -> Shown:
     """The guesses that the index keeps of its usable images."""
     width, classes = min(TOP, len(index.manifest.classes)), len(index.manifest.classes)
     images = index.query(IMAGES.format(columns=_columns("top5_original", width)))
-    ids = np.asarray(images["id"], dtype=np.int64)
-    shape = (len(ids), index.manifest.cells_per_image)
-    top, p = np.empty((*shape, width), np.int32), np.empty((*shape, width), np.float32)
-    kept, stays = np.ones(shape), np.ones(shape, np.bool_)
-    for start in range(0, len(ids), READ):
-        part = slice(start, start + READ)
-        _, own = _read_cells(index, ids[part], 0)
-        top[part], p[part] = own.top, own.p
-        covered, then = _read_cells(index, ids[part], 2)
-        place = np.searchsorted(ids, covered)
-        kept[place] = then.of(top[place, :, 0])
-        stays[place] = then.top[..., 0] == top[place, :, 0]
-    return Shown(
-        ids,
-        np.asarray(images["path"], dtype=np.object_),
-        _guesses(images, width, classes),
-        Guesses(classes, top.reshape(-1, width), p.reshape(-1, width)),
-        kept.ravel(),
-        stays.ravel(),
-    )
+    ids, paths = np.asarray(images["id"], dtype=np.int64), np.asarray(images["path"], dtype=np.object_)
+    return Shown(ids, paths, _guesses(images, width, classes))
 
 
-def _read_cells(index: Index, ids: Numbers, variant: int) -> tuple[Numbers, Guesses]:
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The guesses of the cells of images (n, N), one after another.
+
+    `kept` and `stays` (n * N,) say of the first guess of each cell how probable it is with the annotated
+    objects covered, and whether it is the first then too; 1 and yes where that was never tried.
+    """
+
+    own: Guesses
+    kept: Shares
+    stays: Flags
+
+
+def _read_cells(index: Index, ids: Numbers) -> _Cells:
+    """Of usable images that follow one another."""
+    _, own = _read_variant(index, ids, 0)
+    covered, then = _read_variant(index, ids, 2)
+    kept, stays = np.ones(own.top.shape[:2]), np.ones(own.top.shape[:2], np.bool_)
+    place = np.searchsorted(ids, covered)
+    kept[place] = then.of(own.top[place, :, 0])
+    stays[place] = then.top[..., 0] == own.top[place, :, 0]
+    return _Cells(own, kept.ravel(), stays.ravel())
+
+
+def _read_variant(index: Index, ids: Numbers, variant: int) -> tuple[Numbers, Guesses]:
     """Those of usable images (in order) that have the variant, and the guesses (n, N) of their cells."""
     width, cells = min(TOP, len(index.manifest.classes)), index.manifest.cells_per_image
     which = {"variant": variant, "first": int(ids[0]), "last": int(ids[-1])}
@@ -152,48 +160,109 @@ def _read_cells(index: Index, ids: Numbers, variant: int) -> tuple[Numbers, Gues
     return np.asarray(rows["image"], dtype=np.int64)[::cells], guesses
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Regions on their way into `Regions`, and of each the `evidence` by which it is asked.
+
+    `looked` (Q,) are the cells to be looked up, `asked` (Q,) the regions of these.
+    """
+
+    place: Numbers
+    label: Numbers
+    size: Numbers
+    surest: Numbers
+    p: Shares
+    sureness: Shares
+    survives: Flags
+    is_label: Flags
+    evidence: Shares
+    looked: Numbers
+    asked: Numbers
+    places: Numbers
+    top: NDArray[np.int32]
+    top_p: NDArray[np.float32]
+    region_of: Numbers
+
+    def __add__(self, other: _Found) -> _Found:
+        """These and those of images behind them."""
+        count = len(self.label)
+        region_of = np.where(other.region_of >= 0, other.region_of + count, other.region_of)
+        later = replace(other, asked=other.asked + count, region_of=region_of)
+        parts = ((getattr(self, each.name), getattr(later, each.name)) for each in fields(self))
+        return _Found(*map(np.concatenate, parts))
+
+    def best(self, most: int) -> _Found:
+        """At most so many: those of unassigned classes first, then by their evidence."""
+        kept = np.sort(np.lexsort((-self.evidence, self.is_label))[:most])
+        number = np.full(len(self.label) + 2, -2)
+        number[kept], number[-1] = np.arange(len(kept)), -1  # where -1 points; -2 points at -2
+        is_asked, has_any = number[self.asked] >= 0, np.isin(self.places, self.place[kept])
+        ours = {name: getattr(self, name)[kept] for name in _OF_REGIONS}
+        return replace(
+            self,
+            **ours,
+            looked=self.looked[is_asked],
+            asked=number[self.asked[is_asked]],
+            places=self.places[has_any],
+            top=self.top[has_any],
+            top_p=self.top_p[has_any],
+            region_of=number[self.region_of[has_any]],
+        )
+
+
+_OF_REGIONS = ("place", "label", "size", "surest", "p", "sureness", "survives", "is_label", "evidence")
+
+
 def find_regions(index: Index, shown: Shown, said: Annotations, watch: Watch) -> Regions:
-    """The regions of every class in every image; those of unassigned classes are looked up first."""
+    """The regions of every class in every image; those of unassigned classes are looked up first.
+
+    Images are read some at a time, and no more is held of them than of as many regions as can be asked.
+    """
     cells = index.manifest.cells_per_image
-    top, p = shown.cells.top, shown.cells.p
-    second = p[:, 1] if p.shape[1] > 1 else np.zeros(len(p))
-    won = np.where(p[:, 0] >= MARGIN * second, top[:, 0], -1)
-    region_of = _number_regions(won.reshape(-1, *index.grid)).ravel()
-    inside = np.flatnonzero(region_of >= 0)
-    number, place, label = region_of[inside], inside // cells, won[inside].astype(np.int64)
-    sureness = p[inside, 0] * (INSIDE + shown.kept[inside]) / (INSIDE + 1)
-    order = np.lexsort((inside, -sureness, number))
-    firsts = np.flatnonzero(np.diff(number[order], prepend=-1))
-    size = np.diff(np.append(firsts, len(order)))
-    first = order[firsts]
-    own, mean = (
-        np.bincount(number, each, len(size)) / np.maximum(size, 1) for each in (p[inside, 0], sureness)
-    )
-    rank = np.arange(len(order)) - np.repeat(firsts, size)
-    looked = rank < SUREST
-    asked, queries = number[order][looked], inside[order][looked]
     most = int(WORK / max(len(shown.ids) * cells * index.manifest.dim * SUREST, 1))
-    evidence = mean * shown.images.of(label[first], place[first])
-    best = np.lexsort((-evidence, said.has_label(place[first], label[first])))[:most]
-    is_asked = np.isin(asked, best)
+    count, found = 0, None
+    for start in range(0, len(shown.ids), READ):
+        places = np.arange(start, min(start + READ, len(shown.ids)))
+        more = _regions_of(index, shown, said, places)
+        count += len(more.label)
+        found = (more if found is None else found + more).best(most)
+    assert found is not None
     images = shown.ids[said.is_labelled]
-    ids = shown.ids[queries[is_asked] // cells] * cells + queries[is_asked] % cells
+    ids = shown.ids[found.looked // cells] * cells + found.looked % cells
     near, _ = nearest_in_others(index, ids, images, NEAREST, watch)
-    places = np.searchsorted(shown.ids, near // cells) * cells + near % cells
+    near = np.where(near < 0, -1, np.searchsorted(shown.ids, near // cells) * cells + near % cells)
+    width = found.top.shape[-1]
+    guesses = Guesses(shown.images.classes, found.top.reshape(-1, width), found.top_p.reshape(-1, width))
     return Regions(
-        place[first], label[first], size, inside[first], own, mean,
-        shown.stays[inside[first]], region_of, asked[is_asked], np.where(near < 0, -1, places),
+        count, found.place, found.label, found.size, found.surest, found.p, found.sureness, found.survives,
+        found.asked, near, found.places, guesses, found.region_of.ravel(),
     )  # fmt: skip
 
 
-def _number_regions(won: NDArray[np.integer]) -> Numbers:
-    """`connect`, some images at a time: a region lies in one."""
-    numbers, regions = np.empty(won.shape, np.int64), 0
-    for start in range(0, len(won), READ):
-        found = connect(won[start : start + READ])
-        numbers[start : start + READ] = np.where(found < 0, -1, found + regions)
-        regions += int(found.max(initial=-1)) + 1
-    return numbers
+def _regions_of(index: Index, shown: Shown, said: Annotations, places: Numbers) -> _Found:
+    """All regions of some images that follow one another."""
+    cells, read = index.manifest.cells_per_image, _read_cells(index, shown.ids[places])
+    top, p = (each.reshape(-1, each.shape[-1]) for each in (read.own.top, read.own.p))
+    second = p[:, 1] if p.shape[1] > 1 else np.zeros(len(p))
+    won = np.where(p[:, 0] >= MARGIN * second, top[:, 0], -1)
+    region_of = connect(won.reshape(-1, *index.grid)).ravel()
+    inside = np.flatnonzero(region_of >= 0)
+    number = region_of[inside]
+    sureness = p[inside, 0] * (INSIDE + read.kept[inside]) / (INSIDE + 1)
+    order = np.lexsort((inside, -sureness, number))
+    firsts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    size = np.diff(np.append(firsts, len(order)))
+    first = inside[order[firsts]]
+    own, mean = (
+        np.bincount(number, each, len(size)) / np.maximum(size, 1) for each in (p[inside, 0], sureness)
+    )
+    looked = np.arange(len(order)) - np.repeat(firsts, size) < SUREST
+    place, label, start = places[first // cells], won[first].astype(np.int64), places[0] * cells
+    return _Found(
+        place, label, size, start + first, own, mean, read.stays[first], said.has_label(place, label),
+        mean * shown.images.of(label, place), start + inside[order][looked], number[order][looked],
+        places, read.own.top, read.own.p, region_of.reshape(len(places), -1),
+    )  # fmt: skip
 
 
 def connect(won: NDArray[np.integer]) -> Numbers:

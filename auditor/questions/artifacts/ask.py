@@ -24,7 +24,7 @@ from auditor.search.associations import (
     group_table,
     odds_ratio,
 )
-from auditor.search.cluster import find_exemplars
+from auditor.search.cluster import central_cells, name_cells
 from auditor.search.cluster_facts import position_lift
 from auditor.search.content import usable_images
 from auditor.search.partition import part_all
@@ -50,19 +50,17 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
             f"no label, split or column of metadata of {index.name} has a value that {LEAST} images have "
             f"and {LEAST} have not: there is nothing that a mark could follow"
         )
-    cells, groups = part_all(index, seed)
-    place = np.searchsorted(images, cells // index.manifest.cells_per_image)
-    members = group_table(groups, place, len(images))
+    groups = part_all(index, seed)
+    members = group_table(groups)
     kept = np.flatnonzero(members.sum(axis=1) >= LEAST)
     members = members[kept]
     tests = compare_groups(members, columns, LEVEL)
     found = np.flatnonzero((tests.q_values < LEVEL).any(axis=1))
-    chosen = np.where(np.isin(groups, kept[found]), groups + 1, 0)  # 0 is no group
-    inside = chosen > 0
-    exemplars = find_exemplars(index, cells[inside], chosen[inside])
+    cells = [_cells_of(groups, images, group) for group in kept[found].tolist()]
+    exemplars = name_cells(index, [central_cells(index, each) for each in cells])
     marks = [
-        _mark(index, cells[groups == group], exemplars[group + 1], _ties(tests, row, columns))
-        for row, group in zip(found.tolist(), kept[found].tolist(), strict=True)
+        _mark(index, cells[number], exemplars[number], _ties(tests, row, columns))
+        for number, row in enumerate(found.tolist())
     ]
     rng = np.random.default_rng(seed)
     shuffles = ([values.shuffled(rng) for values in columns] for _ in range(RUNS))
@@ -75,6 +73,12 @@ def artifacts(index: Index, *, seed: int = 0) -> Artifacts:
         marks=tuple(sorted(marks, key=_rank)),
         by_chance=tuple(int(each.any(axis=1).sum()) for each in by_chance),
     )
+
+
+def _cells_of(groups: NDArray[np.int16], images: Numbers, group: int) -> Numbers:
+    """The ids of a group's cells."""
+    place, cell = np.nonzero(groups == group)
+    return np.asarray(images[place] * groups.shape[1] + cell, dtype=np.int64)
 
 
 def _ties(tests: Tests, row: int, columns: Sequence[Values]) -> tuple[Tie, ...]:

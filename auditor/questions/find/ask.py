@@ -13,10 +13,11 @@ from auditor.errors import CellError, DatasetError
 from auditor.explain.crops import is_outside
 from auditor.explain.indexed import load_file
 from auditor.grids import Box, share_cells
+from auditor.measure.annotations import annotated_images, cells_on
 from auditor.questions.find.record import Find, Found
 from auditor.records import Hit, Rate
 from auditor.records.watch import Watch
-from auditor.search.content import annotated_images, cells_on, require_content, usable_images
+from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import describe_hits, nearest_cells, nearest_images, searchable
 from auditor.search.region import project, size_of
 from auditor.store import Index

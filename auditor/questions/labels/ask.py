@@ -22,7 +22,7 @@ from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, plural
-from auditor.search.regions import Regions, Shown, find_regions, read_shown
+from auditor.search.regions import Guesses, Regions, Shown, find_regions, read_shown
 from auditor.store import Index, once
 
 RUNS = 20  # exchanges
@@ -70,7 +70,7 @@ def labels(index: Index, *, watch: Watch | None = None) -> Labels:
     return Labels(
         index=index.name,
         images=int(said.is_labelled.sum()),
-        regions=len(regions.label),
+        regions=regions.count,
         level=SIGNIFICANT,
         out_of_fold=index.manifest.has_own_probe,
         missing=tuple(_missing_rows(index, shown, regions, missing)),
@@ -101,9 +101,8 @@ def _missing(shown: Shown, regions: Regions, said: Annotations, agreement: Agree
     rest = whole * (hits + 1) / (totals + 2)
     score = regions.sureness * rest
     is_label = said.has_label(place, label)
-    is_asked = np.isin(np.arange(len(label)), regions.asked)
-    bar = _bar((place * said.classes + label)[is_label & is_asked], (regions.p * rest)[is_label & is_asked])
-    chosen = np.flatnonzero(~is_label & said.is_labelled[place] & is_asked)
+    bar = _bar((place * said.classes + label)[is_label], (regions.p * rest)[is_label])
+    chosen = np.flatnonzero(~is_label & said.is_labelled[place])
     chosen = chosen[np.lexsort((chosen, -score[chosen]))]
     _, firsts = np.unique(place[chosen] * said.classes + label[chosen], return_index=True)
     region = chosen[np.sort(firsts)]
@@ -126,23 +125,24 @@ def _bar(owners: Numbers, scores: Shares) -> float:
 
 def _wrong(shown: Shown, regions: Regions, said: Annotations, agreement: Agreement) -> Listed:
     """Every label whose object holds a region of a class that is not assigned and leads."""
-    cell, given = np.divmod(said.marks, said.classes)
+    cell, given = said.marks_of(regions.places)
     is_label = said.has_label(cell // said.cells, given)
     cell, given = cell[is_label], given[is_label]
     pairs, pair = np.unique(cell // said.cells * said.classes + given, return_inverse=True)
     places, label = np.divmod(pairs, said.classes)
-    suggested = _most_probable(shown, said, cell, pair, len(pairs))
+    row = regions.rows(cell, said.cells)
+    suggested = _most_probable(regions.cells, said, cell, row, pair, len(pairs))
     own, other = (
-        _largest(shown.cells.of(wanted[pair], cell), pair, len(pairs)) for wanted in (label, suggested)
+        _largest(regions.cells.of(wanted[pair], row), pair, len(pairs)) for wanted in (label, suggested)
     )
     lead = shown.images.of(suggested, places) - shown.images.of(label, places)
     score = (lead + other - own) / 2
-    region = _surest_region(shown, regions, suggested[pair], cell, pair, len(pairs))
-    kept = np.flatnonzero((score > 0) & (region >= 0) & np.isin(region, regions.asked))
+    region = _surest_region(regions, suggested[pair], row, pair, len(pairs))
+    kept = np.flatnonzero((score > 0) & (region >= 0))
     kept = kept[np.lexsort((kept, -score[kept]))]
     hits, totals, p_values = agreement
     hits, totals, p_values = hits[region[kept]], totals[region[kept]], p_values[region[kept]]
-    is_suspect = _suspect(shown, said, places[kept], label[kept], suggested[kept])
+    is_suspect = _suspect(regions, said, places[kept], label[kept], suggested[kept])
     q_values = _correct(p_values)
     is_certain = (q_values < SIGNIFICANT) & is_suspect
     return Listed(
@@ -150,9 +150,11 @@ def _wrong(shown: Shown, regions: Regions, said: Annotations, agreement: Agreeme
     )
 
 
-def _most_probable(shown: Shown, said: Annotations, cell: Numbers, pair: Numbers, pairs: int) -> Numbers:
+def _most_probable(
+    guesses: Guesses, said: Annotations, cell: Numbers, row: Numbers, pair: Numbers, pairs: int
+) -> Numbers:
     """For each pair the unassigned class of the largest sum of probabilities in the pair's cells, or -1."""
-    top, p = shown.cells.top[cell].astype(np.int64), shown.cells.p[cell]
+    top, p = guesses.top[row].astype(np.int64), guesses.p[row]
     place = np.repeat(cell[:, None] // said.cells, top.shape[1], axis=1)
     is_free = ~said.has_label(place, top)
     keys = np.repeat(pair[:, None], top.shape[1], axis=1)[is_free] * said.classes + top[is_free]
@@ -172,25 +174,27 @@ def _largest(values: Shares, pair: Numbers, pairs: int) -> Shares:
     return found
 
 
-def _surest_region(
-    shown: Shown, regions: Regions, suggested: Numbers, cell: Numbers, pair: Numbers, pairs: int
-) -> Numbers:
-    """The region of the suggested class that holds the surest cell of each pair; -1 where it wins none."""
-    number = regions.region_of[cell]
-    wins = np.flatnonzero((number >= 0) & (regions.label[number] == suggested))
-    order = wins[np.lexsort((-shown.cells.p[cell[wins], 0], pair[wins]))]
+def _surest_region(regions: Regions, suggested: Numbers, row: Numbers, pair: Numbers, pairs: int) -> Numbers:
+    """The region of the suggested class that holds the surest cell of each pair.
+
+    -1 where it wins none, -2 where that region is not asked.
+    """
+    wins = np.flatnonzero((regions.region_of[row] != -1) & (regions.cells.top[row, 0] == suggested))
+    order = wins[np.lexsort((-regions.cells.p[row[wins], 0], pair[wins]))]
     found, firsts = np.unique(pair[order], return_index=True)
     region = np.full(pairs, -1, np.int64)
-    region[found] = number[order][firsts]
+    region[found] = regions.region_of[row[order][firsts]]
     return region
 
 
-def _suspect(shown: Shown, said: Annotations, places: Numbers, label: Numbers, suggested: Numbers) -> Flags:
+def _suspect(
+    regions: Regions, said: Annotations, places: Numbers, label: Numbers, suggested: Numbers
+) -> Flags:
     """The rule of `audit causes`, as if the image were taken for the suggested class."""
     cells = places[:, None] * said.cells + np.arange(said.cells)
     own = said.has_mark(cells, np.repeat(label[:, None], said.cells, axis=1))
-    foreground = said.foreground[places]
-    top, p = shown.cells.top[cells, 0], shown.cells.p[cells, 0]
+    foreground, row = said.foreground_of(places), regions.rows(cells, said.cells)
+    top, p = regions.cells.top[row, 0], regions.cells.p[row, 0]
     wins = Wins(suggested, top.astype(np.int64), p.astype(np.float64))
     holds: Flags = judge(wins, Said(label, own, foreground & ~own, ~foreground))[0]
     return holds

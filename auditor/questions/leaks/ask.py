@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import DatasetError
 from auditor.grids import split_cell_id
+from auditor.measure.annotations import annotated_images, cells_on
 from auditor.measure.rates import wilson
 from auditor.questions.leaks.record import KINDS, Leak, Leaks, SharedPair
 from auditor.records import Rate
@@ -19,7 +20,6 @@ from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, share
 from auditor.search.alike import compare_whole, corresponding, of_one_shift, same_pictures
 from auditor.search.among import Nearest, most_images, nearest_among
-from auditor.search.content import annotated_images, cells_on
 from auditor.store import Index, once
 
 WORK = 2e12  # multiplications: a minute or so on two cores

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import BackboneError, DatasetError
 from auditor.measure.absence import explain_absence
+from auditor.measure.annotations import annotated_images, cells_on
 from auditor.measure.images import find_class
 from auditor.measure.rates import lower_mean
 from auditor.measure.scores import centred, evidence, require_scores
@@ -24,7 +25,6 @@ from auditor.questions.ledger.record import (
 )
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import certify
-from auditor.search.content import annotated_images, cells_on
 from auditor.store import Index
 from auditor.store.scores import StoredScores, stored_scores
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import AuditError
+from auditor.measure.annotations import cells_on
 from auditor.measure.rates import wilson
 from auditor.measure.scores import are_surer, require_scores
 from auditor.questions.pool.record import Effect, PoolChange, Pooling, PoolRow, PoolRule
@@ -112,7 +113,7 @@ def _predict(
     index: Index, ids: NDArray[np.integer], rules: Sequence[PoolRule], temperature: float, tau: float
 ) -> tuple[dict[PoolRule, NDArray[np.int64]], dict[PoolRule, int]]:
     """The class of each image under each rule, and for how many images a rule kept no cell."""
-    stored, foreground = require_scores(index), _foreground(index)
+    stored, foreground = require_scores(index), cells_on(index, "foreground")
     predicted: dict[PoolRule, NDArray[np.int64]] = {rule: np.zeros(len(ids), np.int64) for rule in rules}
     empty = dict.fromkeys(rules, 0)
     for position, (image, scores) in enumerate(zip(ids.tolist(), stored.each(ids), strict=True)):
@@ -122,14 +123,6 @@ def _predict(
             empty[rule] += pooled is None
             predicted[rule][position] = (cells.scores.mean(axis=0) if pooled is None else pooled).argmax()
     return predicted, empty
-
-
-def _foreground(index: Index) -> Flags:
-    """Foreground flags (images, cells); none where nothing is annotated."""
-    rows = index.query("SELECT image, cell FROM cells WHERE variant = 0 AND foreground")
-    flags = np.zeros((index.images, index.manifest.cells_per_image), np.bool_)
-    flags[rows["image"], rows["cell"]] = True
-    return flags
 
 
 def _row(

@@ -21,7 +21,7 @@ from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, percent, share
-from auditor.search.cluster import find_exemplars
+from auditor.search.cluster import central_cells, name_cells
 from auditor.search.partition import SAMPLE, part_cells
 from auditor.store import Index, once
 
@@ -105,15 +105,15 @@ def _rank(row: ClassShortcut) -> tuple[bool, float, float, int]:
 class _Groups:
     """The staying cells of classes, parted into contexts that are numbered from 1; cells of none have 0.
 
-    `labels` are the classes of the contexts, `exemplars` their cells. `members` (m, 2) are the context (from
-    0) and the image, as a place, of every image that holds a free cell of one.
+    `labels` are the classes of the contexts, `central` the ids of the cells that stand for them. `members`
+    (m, 2) are the context (from 0) and the image, as a place, of every image that holds a free cell of one.
     """
 
     def __init__(self, index: Index, staying: Staying) -> None:
         self._index, self._staying = index, staying
         self.numbers = np.zeros(len(staying.cells), np.int64)
         self.labels: list[int] = []
-        self.exemplars: list[tuple[str, ...]] = []
+        self.central: list[list[int]] = []
         self.members = np.zeros((0, 2), np.int64)
 
     def part(self, label: int, seed: int) -> None:
@@ -130,7 +130,7 @@ class _Groups:
             self.labels.append(label)
             self.numbers[chosen[inside]] = len(self.labels)
             shown = staying.cells[chosen[inside & own]]
-            self.exemplars += find_exemplars(self._index, shown, np.ones(len(shown), np.int64)).values()
+            self.central.append(central_cells(self._index, shown))
             places = np.unique(staying.places[chosen[inside & staying.is_free[chosen]]])
             pairs = np.stack([np.full(len(places), len(self.labels) - 1), places], axis=1)
             self.members = np.concatenate([self.members, pairs])
@@ -197,6 +197,7 @@ def _contexts(
     totals = staying.totals
     own = (groups.numbers > 0) & staying.has(staying.classes, staying.places)
     cells = np.bincount(groups.numbers[own], minlength=len(groups.labels) + 1)[1:]
+    exemplars = name_cells(index, groups.central)
     order = {label: number for number, label in enumerate(dict.fromkeys(groups.labels))}
     for k in sorted(range(len(groups.labels)), key=lambda k: (order[groups.labels[k]], -hits[k], -cells[k])):
         label = groups.labels[k]
@@ -213,7 +214,7 @@ def _contexts(
             p_value=p_values[k],
             q_value=q_values[k],
             is_certain=_is_certain(q_values[k]),
-            exemplars=groups.exemplars[k],
+            exemplars=exemplars[k],
         )
 
 
