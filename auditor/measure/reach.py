@@ -12,25 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.grids import widened
+from auditor.measure.annotations import annotated_images, cells_on
+from auditor.measure.guesses import READ, read_guesses
 from auditor.store import Index
 
 FEWEST = 30  # cells at a distance
 LEAST = 0.1  # of the change beside an object is still a change
-
-CELLS = """
-WITH seen AS (
-  SELECT image, cell, variant, cells.foreground AS fg, top1, top5, top5_p
-  FROM cells JOIN images ON images.id = image WHERE usable AND cells.foreground IS NOT NULL)
-SELECT before.image, before.cell, before.fg, abs(before.top5_p[1]
-  - coalesce(after.top5_p[list_position(after.top5, before.top1)], 0))::DOUBLE AS change
-FROM seen AS before JOIN seen AS after USING (image, cell)
-WHERE before.variant = 0 AND after.variant = 2 AND before.top1 IS NOT NULL AND after.top1 IS NOT NULL
-ORDER BY before.image, before.cell
-"""
-"""Every cell, and by how much the probability of its first class changes once the objects are covered.
-
-A class that is no longer among the five best counts as gone.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +39,36 @@ class Reach:
 
 def measure_reach(index: Index) -> Reach | None:
     """The changes by distance; None where no cell beside a covered object is stored."""
-    rows = index.query(CELLS)
-    images, places = np.unique(np.asarray(rows["image"]), return_inverse=True)
-    cells = np.asarray(rows["cell"], dtype=np.int64)
-    foreground = np.zeros((len(images), index.manifest.cells_per_image), np.bool_)
-    foreground[places, cells] = np.asarray(rows["fg"], dtype=np.bool_)
-    far = _distances(foreground.reshape(-1, *index.grid)).reshape(foreground.shape)[places, cells]
-    change = np.asarray(rows["change"], dtype=np.float64)
+    images, foreground = annotated_images(index), cells_on(index, "foreground")
+    parts = [images[start : start + READ] for start in range(0, len(images), READ)]
+    read = [_read(index, part, foreground[part]) for part in parts]
+    if not read:
+        return None
+    far, change = (np.concatenate(each) for each in zip(*read, strict=True))
     counts = np.bincount(far[far > 0], minlength=2)[1:]
     last = int(np.argmin([*(counts >= FEWEST), False]))
     if not last:
         return None
     means = [float(change[far == distance].mean()) for distance in range(1, last + 1)]
     return Reach(tuple(means), tuple(counts[:last].tolist()))
+
+
+def _read(
+    index: Index, images: NDArray[np.int64], foreground: NDArray[np.bool_]
+) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """How far each cell of images (n,) is from foreground (n, N); its change where it was seen both times.
+
+    By how much the probability of its first class changes once the objects are covered; one that is no longer
+    among the five best counts as gone.
+    """
+    (ids, before), (covered, after) = (read_guesses(index, images, variant) for variant in (0, 2))
+    both = np.intersect1d(np.intersect1d(ids, covered), images)
+    top, p = (each[np.searchsorted(ids, both), :, :1] for each in (before.top, before.p))
+    then, then_p = (each[np.searchsorted(covered, both)] for each in (after.top, after.p))
+    change = np.abs(p[..., 0] - (then_p * (then == top)).sum(axis=-1))
+    is_seen = (top[..., 0] >= 0) & (then[..., 0] >= 0)
+    far = _distances(foreground[np.searchsorted(images, both)].reshape(-1, *index.grid))
+    return far.reshape(is_seen.shape)[is_seen].astype(np.int16), change[is_seen].astype(np.float64)
 
 
 def _distances(foreground: NDArray[np.bool_]) -> NDArray[np.int64]:

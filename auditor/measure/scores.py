@@ -10,6 +10,7 @@ from auditor.measure.counts import require_head
 from auditor.store import Index
 from auditor.store.scores import Scores, StoredScores, stored_scores
 
+TOGETHER = 64  # images whose evidence for all classes fits into a cache
 CLOSE = 1e-3  # to a probability: far more than single precision is off by
 
 

@@ -68,18 +68,29 @@ def over_represented(
     """Fisher's exact test, one-sided, of groups (g) against values (v); p, and q over all, each (g, v).
 
     Of `everything` images `totals` have a value; `drawn` were drawn at random: would as many as `hits`, or
-    more, have it? A p beyond `level` may be given as 1, which changes no q below it.
+    more, have it? A p whose q is not below `level` may be given as 1, which changes no q that is.
     """
     from scipy.stats import false_discovery_control, hypergeom
 
     tables = np.stack(np.broadcast_arrays(hits, totals, drawn, everything), axis=-1).astype(np.int64)
     p_values, some = np.ones(tables.shape[:-1]), tables[..., 0] > 0  # no hits at all are no fewer than any
     if level < 1:
-        some &= _exactly(tables) <= level * (1 + ROUNDING)
+        some[some] = _may_be_certain(_exactly(tables[some]), p_values.size, level)
     found, which = np.unique(tables[some], axis=0, return_inverse=True)  # most groups repeat a few tables
     own, of_value, of_group, all_ = found.T
     p_values[some] = np.clip(hypergeom.sf(own - 1, all_, of_value, of_group), 0.0, 1.0)[which.ravel()]
     return p_values, false_discovery_control(p_values.ravel()).reshape(p_values.shape)
+
+
+def _may_be_certain(least: NDArray[np.float64], tests: int, level: float) -> NDArray[np.bool_]:
+    """Which tests may have a q below the level, from what their p is at least.
+
+    Benjamini and Hochberg reject all up to the last that lies below its rank times level / tests; were a p
+    smaller, they would reject no fewer.
+    """
+    bounds = (1 + ROUNDING) * level / tests * np.arange(1, len(least) + 1)
+    below = bounds[np.sort(least) <= bounds]
+    return least <= below.max(initial=-1.0)
 
 
 def _exactly(tables: Counts) -> NDArray[np.float64]:

@@ -99,11 +99,10 @@ def _tested(values: Values) -> Values:
 
 
 def _table(rows: Numbers, columns: Numbers, shape: tuple[int, int]) -> csr_array:
-    """Ones at these places, each once."""
+    """Ones at these places, of which none is twice."""
     from scipy.sparse import csr_array
 
-    places = np.unique(rows * shape[1] + columns)
-    return csr_array((np.ones(len(places), np.int64), np.divmod(places, shape[1])), shape=shape)
+    return csr_array((np.ones(len(rows), np.int64), (rows, columns)), shape=shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Tests:
 def compare_groups(groups: csr_array, columns: Sequence[Values], level: float = 1.0) -> Tests:
     """Every group of images, ones in (g, n), against every value of every column.
 
-    Any p beyond `level` may be given as 1.
+    A p whose q is not below `level` may be given as 1.
     """
     hits = [(groups @ values.table).toarray() for values in columns]
     sizes = [len(values.names) for values in columns]

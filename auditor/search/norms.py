@@ -44,24 +44,25 @@ def measure_norms(index: Index) -> Norms | None:
 
     Of lengths whose logarithms are normal, 1 in 800,000 is so far out.
     """
-    images, width = usable_images(index), index.manifest.cells_per_image
-    lengths = index.lengths(images).ravel()
-    cells = (images[:, None] * width + np.arange(width)).ravel()
-    cells, lengths = cells[lengths > 0], lengths[lengths > 0]
+    images = usable_images(index)
+    every = index.lengths(images)
+    lengths = every[every > 0]
     if not len(lengths):
         return None
     middle, upper = _quantiles(lengths, [0.5, 0.75])
     limit = float(middle * max((upper / middle) ** FAR, TIMES))
-    high = np.flatnonzero(lengths > limit)
-    return Norms(lengths, limit, cells[high[np.argsort(-lengths[high], kind="stable")]])
+    place, cell = np.nonzero(every > limit)
+    high = images[place] * every.shape[1] + cell
+    return Norms(lengths, limit, high[np.argsort(-every[place, cell], kind="stable")])
 
 
 def _quantiles(values: NDArray[np.float32], shares: list[float]) -> NDArray[np.float64]:
     """As np.percentile has them, which would load numpy.ma for every search."""
     places = (len(values) - 1) * np.array(shares)
     below, above = np.floor(places).astype(np.int64), np.ceil(places).astype(np.int64)
-    ranked = np.partition(values, [*below, *above]).astype(np.float64)
-    return np.asarray(ranked[below] + (places - below) * (ranked[above] - ranked[below]))
+    ranked = np.partition(values, [*below, *above])
+    lower, upper = ranked[below].astype(np.float64), ranked[above].astype(np.float64)
+    return np.asarray(lower + (places - below) * (upper - lower))
 
 
 def leave_out_long(index: Index, allowed: NDArray[np.bool_], length: float) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.measure.annotations import Annotations
+from auditor.measure.guesses import READ, Guesses, guess_columns, guesses_of, read_guesses
 from auditor.measure.significance import at_least
 from auditor.records.watch import Watch
 from auditor.search.among import nearest_in_others
@@ -19,34 +20,11 @@ SUREST = 4  # cells of a region that are looked up
 NEAREST = 10  # cells, each of another image
 WORK = 4e12  # multiplications of one search: about a minute on two cores
 
-TOP = 5
 IMAGES = "SELECT id, path, {columns} FROM images WHERE usable ORDER BY id"
-CELLS = """
-SELECT image, {columns} FROM cells JOIN images ON images.id = image
-WHERE usable AND variant = $variant AND image BETWEEN $first AND $last ORDER BY image, cell
-"""
-READ = 5_000  # images whose cells are read at a time
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 Shares = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Guesses:
-    """The first classes (..., T) and their probabilities; what is left is spread over the other classes."""
-
-    classes: int
-    top: NDArray[np.int32]
-    p: NDArray[np.float32]
-
-    def of(self, wanted: NDArray[np.integer], where: Numbers | None = None) -> Shares:
-        """The probability of a class at each place."""
-        top, p = (self.top, self.p) if where is None else (self.top[where], self.p[where])
-        p = p.astype(np.float64)
-        rest = (1 - p.sum(axis=-1)).clip(0) / max(self.classes - top.shape[-1], 1)
-        is_wanted = top == wanted[..., None]
-        return np.asarray(np.where(is_wanted.any(axis=-1), (p * is_wanted).sum(axis=-1), rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +97,9 @@ class Regions:
 
 def read_shown(index: Index) -> Shown:
     """The guesses that the index keeps of its usable images."""
-    width, classes = min(TOP, len(index.manifest.classes)), len(index.manifest.classes)
-    images = index.query(IMAGES.format(columns=_columns("top5_original", width)))
+    images = index.query(IMAGES.format(columns=guess_columns(index, "top5_original")))
     ids, paths = np.asarray(images["id"], dtype=np.int64), np.asarray(images["path"], dtype=np.object_)
-    return Shown(ids, paths, _guesses(images, width, classes))
+    return Shown(ids, paths, guesses_of(index, images))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +117,13 @@ class _Cells:
 
 def _read_cells(index: Index, ids: Numbers) -> _Cells:
     """Of usable images that follow one another."""
-    _, own = _read_variant(index, ids, 0)
-    covered, then = _read_variant(index, ids, 2)
+    _, own = read_guesses(index, ids, 0)
+    covered, then = read_guesses(index, ids, 2)
     kept, stays = np.ones(own.top.shape[:2]), np.ones(own.top.shape[:2], np.bool_)
     place = np.searchsorted(ids, covered)
     kept[place] = then.of(own.top[place, :, 0])
     stays[place] = then.top[..., 0] == own.top[place, :, 0]
     return _Cells(own, kept.ravel(), stays.ravel())
-
-
-def _read_variant(index: Index, ids: Numbers, variant: int) -> tuple[Numbers, Guesses]:
-    """Those of usable images (in order) that have the variant, and the guesses (n, N) of their cells."""
-    width, cells = min(TOP, len(index.manifest.classes)), index.manifest.cells_per_image
-    which = {"variant": variant, "first": int(ids[0]), "last": int(ids[-1])}
-    rows = index.query(CELLS.format(columns=_columns("top5", width)), which)
-    found = _guesses(rows, width, len(index.manifest.classes))
-    shape = (-1, cells, width)
-    guesses = Guesses(found.classes, found.top.reshape(shape), found.p.reshape(shape))
-    return np.asarray(rows["image"], dtype=np.int64)[::cells], guesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,14 +252,3 @@ def connect(won: NDArray[np.integer]) -> Numbers:
     is_won = won.ravel() >= 0
     numbers[is_won] = np.unique(numbers[is_won], return_inverse=True)[1]
     return np.where(is_won, numbers, -1).reshape(won.shape)
-
-
-def _columns(name: str, width: int) -> str:
-    tops = (f"{name}[{n}] AS k{n}, {name}_p[{n}] AS p{n}" for n in range(1, width + 1))
-    return ", ".join(tops)
-
-
-def _guesses(rows: dict[str, NDArray[np.generic]], width: int, classes: int) -> Guesses:
-    top = np.stack([np.ma.filled(rows[f"k{n}"], -1) for n in range(1, width + 1)], axis=-1)
-    p = np.stack([np.ma.filled(rows[f"p{n}"], 0.0) for n in range(1, width + 1)], axis=-1)
-    return Guesses(classes, top.astype(np.int32), p.astype(np.float32))

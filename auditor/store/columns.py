@@ -90,7 +90,7 @@ Columns = Mapping[str, Column]
 """By name: an array (masked where null), a sequence with None, an (n, k) array or a `Ragged` for lists."""
 
 
-MEMORY, THREADS = "256MB", 4
+MEMORY, THREADS = "128MB", 4
 
 OPEN: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
 """Whoever ends the process interrupts these: DuckDB itself hears of a signal and works on to its answer."""

@@ -71,15 +71,18 @@ class StoredScores:
         """What weighted sums of cells, masks (n, P, H * W), add to every class (n, P, K); the bias aside.
 
         Where the readout is exact and each column of the masks sums to 1 / (H * W), all of it is the image's.
-        One product for all images of a head: one for each takes ten times as long.
+        One product for all images of a head: one for each takes ten times as long. Of a single sum of each
+        image BLAS rounds that otherwise, and is as fast with one for each.
         """
         heads = self.heads[images]
         vectors = np.asarray(masks, dtype=np.float32) @ self._scaled(images)
         added = np.empty((*vectors.shape[:2], self.head.bias.shape[-1]), np.float32)
         for head in np.unique(heads):
             chosen = vectors[heads == head]
-            product = chosen.reshape(-1, chosen.shape[-1]) @ self.head.weight[head].T
-            added[heads == head] = product.reshape(*chosen.shape[:2], -1)
+            if chosen.shape[1] > 1:
+                chosen = chosen.reshape(1, -1, chosen.shape[-1])
+            product = chosen @ self.head.weight[head].T
+            added[heads == head] = product.reshape(-1, *added.shape[1:])
         return added
 
     def _scaled(self, images: Sequence[int] | NDArray[np.integer]) -> Scores:

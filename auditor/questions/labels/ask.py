@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from auditor.errors import DatasetError
 from auditor.measure.annotations import Annotations, read_annotations
 from auditor.measure.counts import require_head
+from auditor.measure.guesses import Guesses
 from auditor.measure.rates import wilson
 from auditor.measure.significance import correct, exceeds
 from auditor.questions.causes.ask import Said, judge
@@ -22,7 +23,7 @@ from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
 from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, plural
-from auditor.search.regions import Guesses, Regions, Shown, find_regions, read_shown
+from auditor.search.regions import Regions, Shown, find_regions, read_shown
 from auditor.store import Index, once
 
 RUNS = 20  # exchanges

@@ -12,7 +12,7 @@ from auditor.measure.absence import explain_absence
 from auditor.measure.annotations import annotated_images, cells_on
 from auditor.measure.images import find_class
 from auditor.measure.rates import lower_mean
-from auditor.measure.scores import centred, evidence, require_scores
+from auditor.measure.scores import TOGETHER, centred, evidence, require_scores
 from auditor.questions.cam.ask import live_scores
 from auditor.questions.ledger.record import (
     ClassDetail,
@@ -30,7 +30,6 @@ from auditor.store.scores import StoredScores, stored_scores
 
 EXACT = ("exact", "exact-affine", "exact-attn")
 UNKNOWN = "other objects"
-BLOCK = 64  # images whose sums for all classes fit into a cache
 
 PRESENT = "SELECT foreground, present FROM cells WHERE image = ? AND variant = 0 ORDER BY cell"
 IMAGE = "SELECT coalesce(labels, []) AS labels, top5_original AS guesses FROM images WHERE id = ?"
@@ -157,8 +156,8 @@ class _Sums:
         self.own = np.zeros((len(self.label), 4))
         self.others, self.squares, self.counts = np.zeros((3, len(index.manifest.classes)))
         foreground, bias = cells_on(index, "foreground"), centred(scores.head.bias)
-        for start in range(0, len(images), BLOCK):
-            ids = images[start : start + BLOCK]
+        for start in range(0, len(images), TOGETHER):
+            ids = images[start : start + TOGETHER]
             rows = slice(*np.searchsorted(self.image, (ids[0], ids[-1] + 1)))
             self.own[rows, 2] = bias[scores.heads[self.image[rows]], self.label[rows]]
             self._add(scores, ids, rows, foreground[ids])

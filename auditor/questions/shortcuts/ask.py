@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.errors import BackboneError
 from auditor.measure.rates import wilson
-from auditor.measure.scores import evidence
+from auditor.measure.scores import TOGETHER, evidence
 from auditor.measure.shrinkage import shrink
 from auditor.measure.significance import over_represented
 from auditor.measure.staying import Staying, find_staying
@@ -52,7 +52,7 @@ def shortcuts(index: Index, *, seed: int = 0, watch: Watch | None = None) -> Sho
     shares, reason = _logit_shares(index, staying, groups, watch)
     contexts = tuple(_contexts(index, staying, groups, shares))
     rng = np.random.default_rng(seed)
-    exchanged = [groups.test(staying.exchanged(rng))[2] for _ in range(RUNS)]
+    exchanged = [groups.test(staying.exchanged(rng), LEVEL)[2] for _ in range(RUNS)]
     return Shortcuts(
         index=index.name,
         images=len(staying.images),
@@ -135,15 +135,22 @@ class _Groups:
             pairs = np.stack([np.full(len(places), len(self.labels) - 1), places], axis=1)
             self.members = np.concatenate([self.members, pairs])
 
-    def test(self, staying: Staying) -> tuple[Numbers, Numbers, list[float | None], list[float | None]]:
-        """Of every context the images of its class and all that hold it; q and p where it can be tested."""
+    def test(
+        self, staying: Staying, level: float = 1.0
+    ) -> tuple[Numbers, Numbers, list[float | None], list[float | None]]:
+        """Of every context the images of its class and all that hold it; q and p where it can be tested.
+
+        A p whose q is not below `level` may be given as 1.
+        """
         labels, images = np.array(self.labels, np.int64), len(staying.images)
         context, place = self.members.T
         hits = np.bincount(context, staying.has(labels[context], place), len(labels)).astype(np.int64)
         drawn, totals = np.bincount(context, minlength=len(labels)), staying.totals[labels]
         tested = np.flatnonzero((totals >= TESTED[0]) & (totals < images) & (drawn >= TESTED[1]))
         found = (
-            over_represented(hits[tested], totals[tested], drawn[tested], images) if len(tested) else ((), ())
+            over_represented(hits[tested], totals[tested], drawn[tested], images, level)
+            if len(tested)
+            else ((), ())
         )
         p_values, q_values = (dict(zip(tested.tolist(), map(float, each), strict=True)) for each in found)
         contexts = range(len(labels))
@@ -162,22 +169,36 @@ def _logit_shares(
     whole = np.zeros(len(index.manifest.classes))
     labels, width = np.array([-1, *groups.labels]), index.manifest.cells_per_image
     named, places = np.divmod(staying.labels, len(staying.images))
-    order = np.argsort(places, kind="stable")
-    named, places = named[order], places[order]
     of_class = np.unique(places[np.isin(named, labels[1:])])
+    order = np.argsort(places, kind="stable")
+    order = order[np.isin(places[order], of_class)]
+    named, places = named[order], places[order]
+    own = np.flatnonzero((groups.numbers > 0) & staying.has(staying.classes, staying.places))
+    pairs, pair = np.unique(staying.places[own] * len(labels) + groups.numbers[own], return_inverse=True)
+    holder, number = np.divmod(pairs, len(labels))
+    rank = np.arange(len(pairs)) - np.searchsorted(holder, holder)  # in its image; behind them is all of it
+    count = np.bincount(np.searchsorted(of_class, holder), minlength=len(of_class))
     watch.start("shares of logits", len(of_class))
-    for place in of_class.tolist():
-        own = named[slice(*np.searchsorted(places, (place, place + 1)))]
-        here = np.arange(*np.searchsorted(staying.places, (place, place + 1)))  # they are in order
-        here = here[(groups.numbers[here] > 0) & np.isin(staying.classes[here], own)]
-        numbers, rows = np.unique(groups.numbers[here], return_inverse=True)
-        masks = np.zeros((len(numbers) + 1, width))
-        masks[rows, staying.cells[here] % width] = 1 / width
-        masks[-1] = 1 / width
-        (parts,) = evidence(scores, staying.images[[place]], masks[None])
-        added[numbers] += parts[np.arange(len(numbers)), labels[numbers]]
-        whole[own] += parts[-1, own]
-        watch.advance(1)
+    for start in range(0, len(of_class), TOGETHER):
+        block, counts = (each[start : start + TOGETHER] for each in (of_class, count))
+        here, held, said = (
+            slice(*np.searchsorted(each, (block[0], block[-1] + 1)))
+            for each in (holder[pair], holder, places)
+        )  # all in order of their images
+        masks = np.zeros((len(block), 1 + int(counts.max()), width))
+        masks[np.arange(len(block)), counts] = 1 / width
+        row, of_cell = np.searchsorted(block, holder[pair[here]]), pair[here]
+        masks[row, rank[of_cell], staying.cells[own[here]] % width] = 1 / width
+        parts = np.zeros((*masks.shape[:2], len(whole)), np.float32)
+        for size in np.unique(counts):
+            chosen = np.flatnonzero(counts == size)
+            of_size = evidence(scores, staying.images[block[chosen]], masks[chosen, : size + 1])
+            parts[chosen, : size + 1] = of_size
+        row = np.searchsorted(block, holder[held])
+        np.add.at(added, number[held], parts[row, rank[held], labels[number[held]]])
+        row = np.searchsorted(block, places[said])
+        np.add.at(whole, named[said], parts[row, counts[row], named[said]])
+        watch.advance(len(block))
     shares = [
         float(part / whole[label]) if whole[label] > 0 else None
         for part, label in zip(added[1:], groups.labels, strict=True)
