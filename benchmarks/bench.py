@@ -26,7 +26,7 @@ import torch
 from big import make_big
 from maps import time_map
 from PIL import Image
-from side_by_side import compare, load, peak_memory, run
+from side_by_side import compare, load, measure, run
 from sklearn.linear_model import LogisticRegression
 
 from auditor.data.occlusion import normalise
@@ -60,6 +60,14 @@ FINISH = "from pathlib import Path\nimport sys\nfrom auditor.store import IndexW
 FINISH += "with IndexWriter.resume(Path(sys.argv[1])) as writer: writer.finish()\n"
 # many shards at either size: what one holds in memory follows from its 64 MiB of features
 COMMAND = "import sys\nfrom auditor.cli.app import app\napp(sys.argv[1:], standalone_mode=False)\n"
+ASKED = """
+import contextlib
+import sys
+from auditor.cli.app import app
+from auditor.errors import AuditError
+with contextlib.suppress(AuditError):  # of made-up images there is no picture, which is told after the answer
+    app(sys.argv[1:], standalone_mode=False)
+"""
 INDEX = f"from auditor.indexing import build\nbuild.SHARD_BYTES = 1 << 18\n{COMMAND}"
 ASK = """
 import sys
@@ -326,7 +334,7 @@ def memory() -> None:
         path.write_text(text, encoding="utf-8")
 
     def tell(name: str, words: Callable[[int], tuple[str | Path, ...]], small: int, large: int) -> None:
-        least, most = (peak_memory(words(size)) for size in (small, large))
+        least, most = (measure(words(size)).memory for size in (small, large))
         print(f"memory of {name}: {most} MiB at {large:,}, {least} MiB at {small:,}", flush=True)
 
     def index(dataset: Path, *words: str, script: str = "index") -> tuple[str | Path, ...]:
@@ -347,6 +355,33 @@ def memory() -> None:
         ask = (scripts["index"], *words, "--json", "--index")
         tell(f"audit {words[0]}, by images", lambda n, ask=ask: (*ask, big(n)), 1_000, 100_000)  # type: ignore[misc]
     tell("metrics and similar, by times asked", lambda n: (scripts["ask"], big(1_000), str(n)), 20, 200)
+
+
+def commands() -> None:
+    """Every command that needs no model, at 100,000 images, its files verified and counted before."""
+    path, script, image = big(100_000), FOLDER / "asked.py", "00/0000100.jpg"
+    script.write_text(ASKED, encoding="utf-8")
+    measure((script, "list"), FOLDER)
+    for words in (
+        ("list",),
+        *((name,) for name in ("check", "metrics", "context", "causes", "hygiene", "confusion")),
+        ("similar", "--patch", f"{image}:3,3"),
+        ("find", "--box", f"{image}:64,64,96,96"),
+        ("match", image, "01/0000101.jpg"),
+        ("grid", image),
+        *((name,) for name in ("ledger", "shortcuts", "artifacts", "labels", "leaks")),
+        ("threshold", "--calibration", "train"),
+        *((name,) for name in ("pool", "map", "findings")),
+    ):
+        where = () if words == ("list",) else ("--index", path)
+        used = measure((script, *words, *where, "--json"), FOLDER)
+        missed = " and ".join(
+            goal
+            for goal, is_missed in (("2 s", used.seconds > 2), ("500 MiB", used.memory > 500))
+            if is_missed
+        )
+        told = f"goal of {missed} missed" if missed else "both goals met"
+        print(f"audit {words[0]:<10} {used.seconds:6.1f} CPU-s, {used.memory:4} MiB: {told}", flush=True)
 
 
 def plans() -> None:
@@ -392,11 +427,25 @@ def map_() -> None:
     path, script = big(20_409, 512, 5_000), FOLDER / "map.py"
     script.write_text(COMMAND, encoding="utf-8")
     words = ("--seed", str(time.time_ns() % 1_000_000), "--out", FOLDER / "map.png")  # made anew each time
-    most = peak_memory((script, "map", "--index", path, *words))
+    most = measure((script, "map", "--index", path, *words)).memory
     print(f"memory of a map of 1,000,041 cells, 20,000 of them in UMAP: {most} MiB", flush=True)
 
 
-ALL = (verification, counts, search, lists, start, opening, steady, probes, memory, map_, plans, commits)
+ALL = (
+    verification,
+    counts,
+    search,
+    lists,
+    start,
+    opening,
+    steady,
+    probes,
+    memory,
+    commands,
+    map_,
+    plans,
+    commits,
+)
 BENCHES: dict[str, Callable[[], None]] = {bench.__name__.rstrip("_"): bench for bench in ALL}
 
 if __name__ == "__main__":

@@ -82,17 +82,27 @@ def run(*words: str | Path, cwd: Path) -> None:
     subprocess.run(command, check=True, cwd=cwd, env=kept, **silent)  # type: ignore[call-overload]
 
 
-def peak_memory(words: Sequence[str | Path]) -> int:
-    """MiB that a Python process needed at most; `ru_maxrss` would begin at the size of this one."""
+@dataclass(frozen=True)
+class Usage:
+    """CPU seconds of a Python process with all its threads, and MiB that it needed at most."""
+
+    seconds: float
+    memory: int
+
+
+def measure(words: Sequence[str | Path], cwd: Path | None = None) -> Usage:
+    """What a Python process takes; `ru_maxrss` would begin at the size of this one."""
     script = (
-        "import pathlib, runpy, sys; sys.argv = sys.argv[1:]; "
+        "import pathlib, runpy, sys, time; sys.argv = sys.argv[1:]; "
         "runpy.run_path(sys.argv[0], run_name='__main__'); "
-        "print(int(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) // 1024)"
+        "print(time.process_time(), "
+        "int(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) // 1024)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", script, *map(str, words)], check=True, capture_output=True, text=True, cwd=cwd
     )
-    return int(done.stdout.split()[-1])
+    seconds, memory = done.stdout.split()[-2:]
+    return Usage(float(seconds), int(memory))
 
 
 def load() -> str:

@@ -90,7 +90,7 @@ def _may_be_certain(least: NDArray[np.float64], tests: int, level: float) -> NDA
     """
     bounds = (1 + ROUNDING) * level / tests * np.arange(1, len(least) + 1)
     below = bounds[np.sort(least) <= bounds]
-    return least <= below.max(initial=-1.0)
+    return np.asarray(least <= below.max(initial=-1.0), dtype=np.bool_)
 
 
 def _exactly(tables: Counts) -> NDArray[np.float64]:

@@ -62,10 +62,15 @@ def of_one_shift(cells: Numbers, grid: tuple[int, int]) -> Numbers:
 
 
 def corresponding(nearest: Nearest, splits: Numbers, width: int) -> Numbers:
-    """Pairs (p, 2) of cells that are each other's nearest across splits."""
-    rows, places = np.arange(len(nearest.places)), nearest.places
-    across = (places >= 0) & (splits[places // width] != splits[rows // width][:, None])
-    first = across.argmax(axis=1)
-    found = np.where(across[rows, first], places[rows, first], -1)
+    """Pairs (p, 2) of cells that are each other's nearest across splits.
+
+    One neighbour after another: most cells have one of another split among their first.
+    """
+    rows = left = np.arange(len(nearest.places))
+    found = np.full(len(rows), -1, np.int64)
+    for near in nearest.places.T:
+        across = (near[left] >= 0) & (splits[near[left] // width] != splits[left // width])
+        found[left[across]] = near[left[across]]
+        left = left[~across]
     is_pair = (found > rows) & (found[found] == rows)
     return np.stack([rows[is_pair], found[is_pair]], axis=1)

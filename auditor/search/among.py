@@ -48,7 +48,10 @@ def nearest_among(
     found, cosines = nearest_in_others(index, cells, images, k, watch or Silence(), left_out)
     place = np.zeros(index.images, np.int64)
     place[images] = np.arange(len(images))
-    return Nearest(np.where(found < 0, -1, place[found // width] * width + found % width), cosines)
+    for start in range(0, len(found), QUERIES):  # in its place, since it may be most of what is held
+        some = found[start : start + QUERIES]
+        some[...] = np.where(some < 0, -1, place[some // width] * width + some % width)
+    return Nearest(found, cosines)
 
 
 def nearest_in_others(
@@ -77,7 +80,10 @@ def nearest_in_others(
             is_own = own[part][:, None] == block
             _merge(found[part], cosines[part], vectors[part] @ others.T, block, is_out[block].ravel(), is_own)
     has_none = ~np.isfinite(cosines) | is_out.ravel()[cells, None]
-    return np.where(has_none, -1, found), np.where(has_none, 0, np.minimum(cosines, 1))
+    found[has_none] = -1
+    np.minimum(cosines, 1, out=cosines)
+    cosines[has_none] = 0
+    return found, cosines
 
 
 def _merge(

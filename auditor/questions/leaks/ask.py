@@ -103,13 +103,7 @@ def _read(index: Index, rng: np.random.Generator, watch: Watch | None) -> Images
     ids = np.asarray(rows["id"], dtype=np.int64)
     compared = np.sort(rng.permutation(len(ids))[: max(2, most_images(index, WORK))])
     _, contents, sizes = np.unique(rows["hash"].astype(str), return_inverse=True, return_counts=True)
-    cells = ids[compared, None] * index.manifest.cells_per_image + np.arange(index.manifest.cells_per_image)
-    vectors = index.vectors(cells.ravel()).reshape(*cells.shape, -1)
-    whole = compare_whole(vectors)
-    is_file = contents[compared][:, None] == contents[compared]
-    pictures = same_pictures(vectors, whole, is_file, index.grid)
-    is_same = is_file.copy()
-    is_same[pictures[:, 0], pictures[:, 1]] = is_same[pictures[:, 1], pictures[:, 0]] = True
+    whole, is_same, pictures = _compare(index, ids[compared], contents[compared])
     return Images(
         ids=ids,
         paths=tuple(rows["path"].tolist()),
@@ -125,6 +119,16 @@ def _read(index: Index, rng: np.random.Generator, watch: Watch | None) -> Images
         pictures=compared[pictures],
         grid=index.grid,
     )
+
+
+def _compare(index: Index, images: Numbers, contents: Numbers) -> tuple[Floats, NDArray[np.bool_], Numbers]:
+    """Cosines of images as a whole (m, m); which are one file or picture (m, m); pairs (p, 2) of pictures."""
+    vectors = index.grids(images)
+    whole = compare_whole(vectors)
+    is_same = contents[:, None] == contents
+    pictures = same_pictures(vectors, whole, is_same, index.grid)
+    is_same[pictures[:, 0], pictures[:, 1]] = is_same[pictures[:, 1], pictures[:, 0]] = True
+    return whole, is_same, pictures
 
 
 # ------------------------------------------------------------------------------------- what is shared
