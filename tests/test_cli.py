@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from auditor.cli import app as app_module
+
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -135,3 +137,49 @@ def test_an_index_is_named_or_the_newest(demo: Path, ask: Callable[..., Any]) ->
     assert named == by_path == newest
     assert (demo / "indexes/scenes-symbols/CURRENT").read_text().strip() == "000001"
     assert len(ask("metrics", "-i", "scenes-symbols", "-i", "scenes-symbols")) == 2
+
+
+TEXTS = (
+    "7",
+    "007",
+    "-0",
+    "0",
+    "-3",
+    "1_000",
+    "0.5",
+    ".5",
+    "1e-3",
+    "nan",
+    "",
+    "foreground",
+    "images",
+    "no file",
+)
+
+
+def test_values_are_what_typer_makes_of_them(demo: Path, tmp_path: Path) -> None:
+    """Simple ones are read without it, since it takes long to load: the same values, the same refusals."""
+    read = 0
+    for name in app_module._Commands():
+        command = app_module._command(name)
+        context = command.make_context(name, [], resilient_parsing=True)
+        for parameter in command.params:
+            for text in (*TEXTS, str(demo), str(tmp_path / "new")):
+                value: Any = (text, "0") if parameter.multiple or parameter.nargs == -1 else text
+                ours, theirs = (
+                    _outcome(take, parameter, context, value)
+                    for take in (app_module._take, type(parameter).process_value)
+                )
+                assert ours == theirs, (name, parameter.name, value)
+                read += 1
+    assert read > 1000
+
+
+def _outcome(take: Callable[..., Any], parameter: Any, context: Any, value: Any) -> tuple[Any, ...]:
+    if parameter.callback is not None:  # which act at once
+        return ()
+    try:
+        taken = take(parameter, context, value)
+    except Exception as error:
+        return type(error), str(error)
+    return type(taken), repr(taken)
