@@ -12,7 +12,7 @@ WITH known AS (
   FROM images WHERE usable)
 SELECT count(*) AS images, count(*) FILTER (has_foreground) AS annotated,
   count(*) FILTER (has_label) AS labelled, count(*) FILTER (has_label AND has_foreground) AS both,
-  min(error) AS problem, count(error) AS unclear
+  coalesce(min(error), '') AS problem, count(error) AS unclear
 FROM known
 """
 

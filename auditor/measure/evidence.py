@@ -95,12 +95,12 @@ def cell_evidence(index: Index) -> CellEvidence | None:
     weights, hits, totals = (
         np.asarray(elsewhere[name], np.float64)[known] for name in ("weight", "hits", "total")
     )
-    rank = found["rank"][0]
+    (rank,) = found["rank"].tolist()
     return CellEvidence(
         images=int(found["images"][0]),
         share=Rate(int(found["hits"][0]), int(found["cells"][0])),
         share_elsewhere=float(np.average(hits / totals, weights=weights)) if known.any() else None,
-        rank=None if rank is np.ma.masked or np.isnan(rank) else float(rank),
+        rank=None if rank is None or np.isnan(rank) else float(rank),
         rank_by_chance=(len(index.manifest.classes) - 1) / 2,
     )
 

@@ -70,22 +70,22 @@ def grids_of(index: Index, image: int) -> ImageGrids:
         "SELECT variant, top1, top5_p[1] AS p, foreground FROM cells WHERE image = ? ORDER BY variant, cell",
         [image],
     )
-    label = np.ma.filled(index.query("SELECT label FROM images WHERE id = ?", [image])["label"], -1)[0]
-    variants = np.unique(cells["variant"])
+    ((label,),) = index.rows("SELECT label FROM images WHERE id = ?", [image])
+    variants = sorted(set(cells["variant"].tolist()))
     shape = (len(variants), *index.grid)
     labels = np.asarray(cells["top1"], dtype=np.int64).reshape(shape)
-    foreground = cells["foreground"].reshape(shape)[0]
+    foreground = cells["foreground"].reshape(shape)[0].tolist()
     return ImageGrids(
         path=index.path_of(image),
-        label=int(label) if label >= 0 else None,
+        label=label,
         variants=tuple(index.manifest.variants[variant] for variant in variants),
         labels=labels,
         probabilities=np.asarray(cells["p"], dtype=np.float64).reshape(shape),
-        foreground=None if np.ma.is_masked(foreground) else np.asarray(foreground, dtype=np.bool_),
+        foreground=None if any(None in row for row in foreground) else np.array(foreground, dtype=np.bool_),
         names=_names(index, labels, label),
     )
 
 
-def _names(index: Index, labels: NDArray[np.int64], label: int) -> dict[int, str]:
-    shown = {int(found) for found in np.unique(labels)} | ({int(label)} if label >= 0 else set())
+def _names(index: Index, labels: NDArray[np.int64], label: int | None) -> dict[int, str]:
+    shown = {*labels.ravel().tolist(), *(() if label is None else (label,))}
     return {found: index.manifest.classes[found].name for found in sorted(shown)}

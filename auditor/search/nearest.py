@@ -162,12 +162,11 @@ def _limit(images: NDArray[np.int64], per_image: int) -> NDArray[np.int64]:
 
 def describe_hits(index: Index, cells: NDArray[np.int64], cosines: NDArray[np.float32]) -> tuple[Hit, ...]:
     """Cell ids and their cosines as hits, in the same order."""
-    facts = index.query(HITS, {"cells": cells.tolist(), "width": index.manifest.cells_per_image})
-    columns = (facts[name].tolist() for name in ("path", "label", "foreground", "predicted"))
-    rows = dict(zip(facts["cell"].tolist(), zip(*columns, strict=True), strict=True))
+    facts = index.rows(HITS, {"cells": cells.tolist(), "width": index.manifest.cells_per_image})
+    known_of = {cell: known for cell, *known in facts}
     hits = []
     for cell, cosine in zip(cells.tolist(), cosines.tolist(), strict=True):
         _, row, col = split_cell_id(cell, index.grid)
-        path, *known = rows[cell]
+        path, *known = known_of[cell]
         hits.append(Hit(path, row, col, min(cosine, 1.0), *known))
     return tuple(hits)

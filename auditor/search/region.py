@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from auditor.errors import CellError, IndexMismatch
 from auditor.grids import Box
 from auditor.store import Index
@@ -28,8 +26,7 @@ def project(index: Index, name: str, box: Box, size: tuple[int, int]) -> tuple[i
 
 def size_of(index: Index, image: int) -> tuple[int, int]:
     """Width and height of an indexed image, upright."""
-    rows = index.query("SELECT width, height FROM images WHERE id = ?", [image])
-    size = rows["width"][0], rows["height"][0]
-    if np.ma.masked in size:
+    ((width, height),) = index.rows("SELECT width, height FROM images WHERE id = ?", [image])
+    if width is None or height is None:
         raise IndexMismatch(f"{index.name} was made before audit kept the sizes of images; index them again")
-    return int(size[0]), int(size[1])
+    return width, height

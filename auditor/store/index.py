@@ -156,6 +156,12 @@ class Index:
             self._lift_limit()
             return self._connection.execute(sql, parameters or []).fetchnumpy()
 
+    def rows(
+        self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The same as rows of Python's own values, None for null: for a few, which need no masked arrays."""
+        return self._connection.execute(sql, parameters or []).fetchall()
+
     def _lift_limit(self) -> None:
         """What cannot be put aside, such as lists of very many images, gets what memory there is."""
         self._connection.execute("RESET memory_limit")

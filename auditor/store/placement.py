@@ -70,8 +70,8 @@ def is_plan_lost(index: Path) -> bool:
 
 def planned_images(index: Path) -> int:
     """Image ids given out so far, without reading which; IndexDamaged as `read_placement`."""
-    ids = [read_parquet(path, "max(id) AS id", "shard IS NOT NULL")["id"] for path in _files(index)]
-    return int(max((np.ma.filled(last, -1)[0] for last in ids), default=-1)) + 1
+    ids = [read_parquet(path, "max(id) AS id", "shard IS NOT NULL")["id"].tolist() for path in _files(index)]
+    return max((last for (last,) in ids if last is not None), default=-1) + 1
 
 
 def _files(index: Path) -> Iterator[Path]:
