@@ -13,7 +13,7 @@ import pytest
 from conftest import run_audit
 from photos import SMALL, write_dataset, write_photo
 
-from auditor.explain.crops import variants_of
+from auditor.explain.variants import variants_of
 from auditor.measure.images import grids_of
 from auditor.page.facts import banners
 from auditor.store import Index

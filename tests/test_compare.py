@@ -19,8 +19,8 @@ from auditor.page.compose import compose
 from auditor.questions.metrics.ask import metrics
 from auditor.records import ClassName
 from auditor.report.page import render_page
-from auditor.report.page_parts import Wish
 from auditor.report.views import view_of
+from auditor.report.wish import Wish
 from auditor.store import Index
 from auditor.store.manifest import HeadFacts
 from auditor.terminal.progress import Bar

@@ -16,6 +16,7 @@ from packed import FEATURES, facts, rows_of, write_parquet, write_tar, write_tar
 from photos import SMALL, write_photo
 
 import auditor.data.containers as containers
+import auditor.data.tars as tars
 from auditor.data.pixels import read_content
 from auditor.data.read import read_dataset
 from auditor.errors import DatasetError, ImageError
@@ -109,7 +110,7 @@ def test_a_tar_that_was_cut_is_read_as_far_as_it_goes(photos: list[Path], audit:
     last = members[-1].offset_data + members[-1].size
     for cut in range(600, last + 512, 997):
         whole.write_bytes(content[:cut])
-        containers._list_tar.cache_clear()
+        tars._list_tar.cache_clear()
         expected = [m.name for m in members if m.name.endswith(".png") and m.offset_data + m.size <= cut]
         dataset = read_dataset(Path("tars"))
         found = [sample.path for sample in dataset.samples if "001" in sample.path]

@@ -26,8 +26,8 @@ from auditor.questions.fills.draw import draw_fills
 from auditor.questions.fills.record import FillTable
 from auditor.questions.metrics.ask import metrics
 from auditor.records.watch import Silence
-from auditor.report.page_parts import Subject, Wish
 from auditor.report.views import view_of
+from auditor.report.wish import Subject, Wish
 from auditor.store import Index
 from indexes import make_index, random_images
 

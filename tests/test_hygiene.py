@@ -23,8 +23,8 @@ from auditor.questions.findings.ask import findings
 from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.hygiene.record import Hygiene
 from auditor.questions.similar.ask import similar, similar_to_vector
-from auditor.report.page_parts import Wish
 from auditor.report.views import view_of
+from auditor.report.wish import Wish
 from auditor.search.norms import measure_norms
 from auditor.search.place_bias import place_bias
 from auditor.store import Index

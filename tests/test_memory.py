@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from photos import write_photo
 
-from auditor.data.load import load_ahead
+from auditor.data.ahead import load_ahead
 from auditor.records import Dataset, Preprocess, Sample
 from auditor.store import Index
 from indexes import make_world, write_world

@@ -16,8 +16,8 @@ from auditor.errors import CellError, DatasetError
 from auditor.explain.inpaint import change_outside, inpaint, read_inpainted
 from auditor.questions.occlude.ask import report
 from auditor.records import Preprocess
-from auditor.report.page_parts import Subject, Wish
 from auditor.report.views import pictures_of
+from auditor.report.wish import Subject, Wish
 from auditor.store import Index
 
 # ------------------------------------------------------------------------------------- inpainting

@@ -20,7 +20,7 @@ from auditor.data.scenes import MARKER, SIDE
 from auditor.page.compose import compose
 from auditor.questions.similar.ask import similar
 from auditor.report.page import write_page
-from auditor.report.page_parts import Wish
+from auditor.report.wish import Wish
 from auditor.store import Index, save_map
 from auditor.terminal.progress import Bar
 

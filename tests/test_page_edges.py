@@ -22,8 +22,9 @@ from auditor.questions.context.record import ClassContext
 from auditor.records import ClassName, Rate
 from auditor.report.flat import to_columns
 from auditor.report.page import weigh_page, write_page
-from auditor.report.page_parts import Page, Wish
+from auditor.report.page_parts import Page
 from auditor.report.text import visible
+from auditor.report.wish import Wish
 from auditor.store import Index
 from auditor.terminal.progress import Bar
 from indexes import make_index, manifest, random_images

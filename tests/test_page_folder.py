@@ -14,7 +14,7 @@ from conftest import run_audit
 from auditor.errors import OutputError
 from auditor.page.folder import PART, write_folder
 from auditor.questions.similar.ask import similar
-from auditor.report.page_parts import Wish
+from auditor.report.wish import Wish
 from auditor.store import Index
 from auditor.terminal.progress import Bar
 from indexes import make_index, random_images

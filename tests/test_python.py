@@ -34,7 +34,7 @@ class Brightness(Record):
 """,
     "ask.py": """
 from audit_brightness.record import Brightness
-from auditor.report.page_parts import Answer
+from auditor.report.wish import Answer
 
 
 def brightness(index):

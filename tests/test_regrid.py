@@ -20,8 +20,8 @@ from auditor.measure.regrid import common_grid, on_grid
 from auditor.page.compare.ask import compare
 from auditor.page.compose import compose
 from auditor.questions.metrics.ask import metrics
-from auditor.report.page_parts import Wish
 from auditor.report.views import view_of
+from auditor.report.wish import Wish
 from auditor.store import Index
 from auditor.terminal.progress import Bar
 from indexes import CLASSES, FakeImage, make_index, random_images

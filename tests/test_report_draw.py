@@ -9,9 +9,10 @@ from PIL import Image, ImageDraw
 
 from auditor.draw.charts import as_written, new_figure, picture, points
 from auditor.draw.colours import Bright, colour_of
-from auditor.draw.grids import draw_grid, draw_variants, figure, name_image, save
+from auditor.draw.grids import draw_grid, draw_variants, name_image
 from auditor.draw.layers import short_percent
 from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_path, wrap, write_fitted
+from auditor.draw.packing import save
 from auditor.questions.attack.draw import draw_attack
 from auditor.questions.attack.record import Attack
 from auditor.questions.match.draw import draw_match
@@ -19,6 +20,7 @@ from auditor.questions.match.record import Match, Pair
 from auditor.questions.similar.draw import draw_similar
 from auditor.questions.similar.record import Similar
 from auditor.records import VARIANTS, Hit, ImageGrids
+from auditor.report.page_parts import Figure
 from auditor.report.views import Picture
 from auditor.terminal.show import save_pictures
 
@@ -171,7 +173,7 @@ def test_colours_are_stable_and_neighbours_differ():
 def test_a_figure_is_what_was_drawn():
     noise = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
     drawn = draw_grid(Image.fromarray(noise), grids(), "original")
-    made = figure(drawn, "caption", "alt")
+    made = Figure.of(drawn, "caption", "alt")
     with Image.open(io.BytesIO(made.image)) as read:
         assert (read.size, read.get_format_mimetype()) == (drawn.size, made.media)
 

@@ -31,7 +31,8 @@ from auditor.questions.relevance.record import Relevance
 from auditor.questions.similar.record import Similar
 from auditor.questions.threshold.record import Thresholds
 from auditor.report.page import write_page
-from auditor.report.page_parts import Page, Section, Wish
+from auditor.report.page_parts import Page, Section
+from auditor.report.wish import Wish
 from auditor.report.write import as_json
 from auditor.store import Index, save_map
 from auditor.terminal.progress import Bar

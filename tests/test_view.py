@@ -22,7 +22,7 @@ import pytest
 from auditor.page.compose import compose_answers
 from auditor.page.live import Live
 from auditor.questions.similar.ask import similar
-from auditor.report.page_parts import Wish
+from auditor.report.wish import Wish
 from auditor.store import Index, save_map
 from auditor.terminal.progress import Bar
 

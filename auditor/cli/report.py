@@ -48,7 +48,7 @@ def report(
     from auditor.page.folder import PAGE, write_folder
     from auditor.report.about import describe
     from auditor.report.page import write_page
-    from auditor.report.page_parts import Wish
+    from auditor.report.wish import Wish
 
     if folder and out:
         raise typer.BadParameter("--out names one file, --folder a folder: give one of them")

@@ -6,16 +6,13 @@ Such an image has a path like any other: `train-000.tar/000012.jpg`, `train.parq
 from __future__ import annotations
 
 import re
-import tarfile
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.data.files import SPLITS
-from auditor.errors import DatasetError, ImageError, first_line
+from auditor.errors import ImageError, first_line
 from auditor.parquet import pattern_of, rows_of
 from auditor.remote import RemotePath
 
@@ -24,30 +21,6 @@ if TYPE_CHECKING:
 
 TAR, PARQUET = ".tar", ".parquet"
 BLOCK_BYTES = 64 << 20  # of a Parquet file's rows, read at once
-_END = bytes(512)
-_BROKEN = (tarfile.TarError, ValueError, OverflowError, EOFError)  # what a spoilt header raises
-
-
-class Member(NamedTuple):
-    """A file in a tar: its name, where its bytes begin, and how many there are."""
-
-    name: str
-    offset: int
-    size: int
-
-
-class TarListing(NamedTuple):
-    """The whole regular members in the order in which they lie, and what of the tar could not be used."""
-
-    members: tuple[Member, ...]
-    problems: tuple[str, ...]
-
-    def by_name(self) -> dict[str, Member]:
-        """Of members that share a name the first."""
-        named: dict[str, Member] = {}
-        for member in self.members:
-            named.setdefault(member.name, member)
-        return named
 
 
 class FileState(NamedTuple):
@@ -55,13 +28,6 @@ class FileState(NamedTuple):
 
     size: int | None
     mtime_ns: int
-
-
-def split_of_container(path: str) -> str | None:
-    """The split that a file is named after: `train-00000-of-00002.parquet` is of train."""
-    match = re.match(r"[A-Za-z]+", PurePosixPath(path).name)
-    word = match[0].lower() if match else ""
-    return word if word in SPLITS else None
 
 
 def find_container(path: Path) -> tuple[Path, str] | None:
@@ -90,7 +56,9 @@ def state_of(path: Path) -> FileState:
     container, name = place
     mtime_ns = container.stat().st_mtime_ns
     if container.suffix.lower() == TAR:
-        return FileState(_member(container, name).size, mtime_ns)
+        from auditor.data.tars import member_of  # few datasets lie in tars, and commands wait for no other
+
+        return FileState(member_of(container, name).size, mtime_ns)
     if _row_of(name) >= _open_rows(container).count:
         raise FileNotFoundError(f"{container} has no row {name}")
     return FileState(None, mtime_ns)
@@ -103,7 +71,9 @@ def read_contained(container: Path, name: str, most: int) -> tuple[bytes, int]:
         data = _open_rows(container).read(_row_of(name))
         _refuse_large(container / name, len(data), most)
         return data, mtime_ns
-    member = _member(container, name)
+    from auditor.data.tars import member_of
+
+    member = member_of(container, name)
     _refuse_large(container / name, member.size, most)
     with container.open("rb") as file:
         file.seek(member.offset)
@@ -113,72 +83,6 @@ def read_contained(container: Path, name: str, most: int) -> tuple[bytes, int]:
 def _refuse_large(path: Path, size: int, most: int) -> None:
     if size > most:
         raise ImageError("too_large", f"{path} has {size:,} bytes; save it smaller")
-
-
-# ------------------------------------------------------------------------------------- tars
-
-
-def list_tar(path: Path) -> TarListing:
-    """What a tar holds, read once per state of the file; DatasetError where it is none."""
-    status = path.stat()
-    return _list_tar(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _list_tar(path: Path, size: int, mtime_ns: int) -> TarListing:
-    members: list[Member] = []
-    problems: list[str] = []
-    try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in _whole_members(tar, path, size, problems):
-                if name := _safe_name(member.name):
-                    members.append(Member(name, member.offset_data, member.size))
-                else:
-                    problems.append(f"its member {member.name!r} leads out of it")
-    except _BROKEN as error:
-        raise DatasetError(f"{path} is no tar that can be read: {error}; fetch it again") from error
-    return TarListing(tuple(members), tuple(problems))
-
-
-def _whole_members(
-    tar: tarfile.TarFile, path: Path, size: int, problems: list[str]
-) -> Iterator[tarfile.TarInfo]:
-    """The regular files up to where the tar ends or was cut, which is a problem."""
-    try:
-        while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # all that were read: a kilobyte each
-            if member.isreg() and not member.issparse() and member.offset_data + member.size <= size:
-                yield member
-    except _BROKEN:
-        problems.append("it ends in the middle")
-        return
-    with path.open("rb") as file:
-        file.seek(tar.offset)
-        if file.read(len(_END)) != _END:
-            problems.append("it ends in the middle")
-
-
-def _safe_name(name: str) -> str | None:
-    """The name as a path below the tar; None for one that would lead elsewhere."""
-    path = PurePosixPath(name)
-    is_text = name.isprintable() and name.encode(errors="replace").decode() == name
-    return path.as_posix() if is_text and not path.is_absolute() and ".." not in path.parts else None
-
-
-@lru_cache(maxsize=64)
-def _members(path: Path, size: int, mtime_ns: int) -> dict[str, Member]:
-    return _list_tar(path, size, mtime_ns).by_name()
-
-
-def _member(path: Path, name: str) -> Member:
-    status = path.stat()
-    try:
-        member = _members(path, status.st_size, status.st_mtime_ns).get(name)
-    except DatasetError as error:
-        raise OSError(str(error)) from error
-    if member is None:
-        raise FileNotFoundError(f"{path} has no member {name}")
-    return member
 
 
 # ------------------------------------------------------------------------------------- Parquet

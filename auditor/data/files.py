@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -180,6 +181,13 @@ def suffix(path: str) -> str:
 def split_of(path: str) -> str | None:
     """The folder of a path that is named like a split, if any."""
     return next((part for part in path.split("/")[:-1] if part in SPLITS), None)
+
+
+def split_of_container(path: str) -> str | None:
+    """The split that a file is named after: `train-00000-of-00002.parquet` is of train."""
+    match = re.match(r"[A-Za-z]+", PurePosixPath(path).name)
+    word = match[0].lower() if match else ""
+    return word if word in SPLITS else None
 
 
 def share_stems(images: Sequence[str], annotations: Sequence[str]) -> bool:

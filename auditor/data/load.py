@@ -1,17 +1,12 @@
-"""Reading images ahead of the model: files into pixels and foreground, in threads, in order."""
+"""Reading images: files into pixels and foreground."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.data.foreground import project
 from auditor.data.pixels import read_content
 from auditor.errors import DatasetError, ImageError
 from auditor.records import Dataset, Foreground, Preprocess, Sample
@@ -67,31 +62,11 @@ def _project(
     """The foreground, or None and why it is unknown: never one that lacks what is annotated."""
     if sample.unclear:
         return None, sample.unclear
+    if not sample.regions:
+        return None, None
+    from auditor.data.foreground import project  # what draws masks; a photograph alone does not wait for it
+
     try:
         return project(sample, preprocess.geometry, size, dataset.min_area), None
     except DatasetError as error:
         return None, str(error)
-
-
-def load_ahead(
-    dataset: Dataset, samples: Iterable[Sample], preprocess: Preprocess, *, workers: int, ahead: int
-) -> Iterator[Loaded]:
-    """Load samples in order, up to `ahead` of them before they are asked for."""
-    yield from map_ahead(lambda sample: load(dataset, sample, preprocess), samples, workers, ahead)
-
-
-def map_ahead(
-    function: Callable[[Any], Any], items: Iterable[Any], workers: int, ahead: int
-) -> Iterator[Any]:
-    """Like map, in threads and in order, never more than `ahead` results waiting."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Any]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

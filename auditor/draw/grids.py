@@ -5,11 +5,8 @@ A coarse grid carries class names; a fine one carries class ids, with a legend b
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,10 +14,8 @@ from PIL import Image, ImageDraw
 from auditor.draw.colours import Bright, Faint, Paper, White, colour_of
 from auditor.draw.layers import NAMED, colour_cells, lay_letters, letter_cell, opacity, outline, rule, spread
 from auditor.draw.lettering import letter, write, write_centred, write_path
-from auditor.files import write_bytes
 from auditor.grids import cell_box
 from auditor.records import ImageGrids
-from auditor.report.page_parts import Figure
 from auditor.report.text import variant_title
 
 _SIDE = 980  # pixels of a drawing alone: 140 for each cell of a 7 x 7 grid
@@ -28,7 +23,6 @@ _PANEL = 760  # pixels of one variant of three
 _LEGEND = 380  # pixels of the legend's width
 _ROW = 30  # and of a line of it
 _MARGIN = 24
-_BAND = 16  # rows of a drawing that are packed to foresee the size of all
 
 
 def draw_grid(image: Image.Image, grids: ImageGrids, variant: str) -> Image.Image:
@@ -56,55 +50,6 @@ def name_image(drawn: Image.Image, path: str) -> Image.Image:
     named.paste(drawn, (0, 44))
     write_path(ImageDraw.Draw(named), (2, 24), path, 26, drawn.width - 4)
     return named
-
-
-def stack(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Drawings one below the other."""
-    width = max(picture.width for picture in pictures)
-    drawn = Image.new("RGB", (width, sum(picture.height + _MARGIN for picture in pictures) - _MARGIN), Paper)
-    top = 0
-    for picture in pictures:
-        drawn.paste(picture, (0, top))
-        top += picture.height + _MARGIN
-    return drawn
-
-
-def save(image: Image.Image, path: Path, most: int | None = None) -> None:
-    """Write a drawing as PNG, whole or not at all; of at most so many bytes, if need be with 256 colours."""
-    has_few = most is not None and _foresee(image) > most
-    content = _encode(_few_colours(image) if has_few else image)
-    while most is not None and len(content) > most:
-        if has_few:
-            smaller = 0.95 * sqrt(most / len(content))
-            size = round(image.width * smaller), round(image.height * smaller)
-            image = image.resize(size, Image.Resampling.LANCZOS)
-        has_few, content = True, _encode(_few_colours(image))
-    write_bytes(path, content)
-
-
-def _foresee(image: Image.Image) -> float:
-    """Bytes of a drawing, from those of an eighth of it: a sheet of photographs is not packed in vain."""
-    bands = [image.crop((0, top, image.width, top + _BAND)) for top in range(0, image.height, 8 * _BAND)]
-    return sum(len(_encode(band)) for band in bands) * image.height / (len(bands) * _BAND)
-
-
-def _encode(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # a third of the time, for a file 7 % larger
-    return buffer.getvalue()
-
-
-def _few_colours(image: Image.Image) -> Image.Image:
-    some = image.resize((-(-image.width // 4), -(-image.height // 4)), Image.Resampling.NEAREST)
-    palette = some.quantize(256, Image.Quantize.FASTOCTREE)
-    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)  # else skies get bands
-
-
-def figure(image: Image.Image, caption: str, alt: str) -> Figure:
-    """A drawing for the page: WebP, a tenth of the PNG's bytes."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80, use_sharp_yuv=True)  # coloured letters blur without it
-    return Figure(buffer.getvalue(), caption, alt)
 
 
 # ------------------------------------------------------------------------------------- one panel

@@ -37,10 +37,16 @@ def _wide_font(size: int) -> Font | None:
     return ImageFont.truetype(path, size) if path.is_file() else None
 
 
-@cache
 def _has_glyph(char: str, is_wide: bool) -> bool:
+    shape = _glyph(char, is_wide)
+    return shape is not None and shape != _glyph("\uffff", is_wide)
+
+
+@cache
+def _glyph(char: str, is_wide: bool) -> bytes | None:
+    """A letter's pixels, or those of the box that stands for one that is missing; None without the font."""
     font = _wide_font(20) if is_wide else plain_font(20)
-    return font is not None and bytes(font.getmask(char)) != bytes(font.getmask("\uffff"))
+    return None if font is None else bytes(font.getmask(char))
 
 
 def letter(text: str, size: int) -> tuple[str, Font]:

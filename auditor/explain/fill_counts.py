@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.data.load import Loaded, map_ahead
+from auditor.data.ahead import map_ahead
+from auditor.data.load import Loaded
 from auditor.errors import DatasetError
 from auditor.explain.placebo import place_elsewhere
 from auditor.explain.scorer import Folds, Scorer, cover, load_annotated

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from auditor.data.ahead import load_ahead
 from auditor.data.containers import is_there
-from auditor.data.load import Loaded, load_ahead
+from auditor.data.load import Loaded
 from auditor.errors import IndexMismatch
 from auditor.indexing.changes import compare
 from auditor.indexing.extract import Extractor, find_staged, load_request, restore_grid
@@ -273,8 +274,7 @@ class Build:
             self._put_scores(rows, annotated, variant, occluded, head)
 
     def _put_scores(self, rows: ShardRows, batch: Batch, variant: str, grid: Grid, head: Head) -> None:
-        chosen = list(batch)
-        scores = score_grid(head, grid, self.request.readout, rows.folds(chosen), rows.targets(chosen))
+        scores = score_grid(head, grid, self.request.readout, rows.folds([*batch]), rows.targets([*batch]))
         for row, of_image in zip(batch, scores, strict=True):
             rows.put_scores(row, variant, of_image)
 

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from auditor.draw.grids import figure
 from auditor.errors import AuditError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
@@ -25,8 +24,9 @@ from auditor.questions.findings.record import Findings
 from auditor.questions.metrics.ask import metrics
 from auditor.questions.metrics.record import Metrics
 from auditor.report.page import weigh_page
-from auditor.report.page_parts import Answer, Figure, Page, Section, Verdict, Wish
+from auditor.report.page_parts import Figure, Page, Section, Verdict
 from auditor.report.views import pictures_of
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 from auditor.terminal.options import index_path
 from auditor.terminal.progress import Bar
@@ -157,7 +157,7 @@ def _verdicts(index: Index, sections: Sequence[Section]) -> Iterator[Verdict]:
     for number, each in enumerate(found):
         drawn, caption = draw_finding(index, each), describe(each)
         command = write_command(index, *each.words)
-        shown = figure(drawn, caption, caption) if drawn else None
+        shown = Figure.of(drawn, caption, caption) if drawn else None
         yield Verdict(number, subjects.index(each.subject) + 1, each, command, shown)
 
 
@@ -209,7 +209,7 @@ def _parts(index: Index, question: Question, wish: Wish) -> Part:
 
 def _figures(index: Index, answer: Answer) -> Iterator[Figure]:
     for picture in pictures_of(index, answer.record):
-        yield figure(picture.drawn(), picture.caption, picture.caption)
+        yield Figure.of(picture.drawn(), picture.caption, picture.caption)
 
 
 def write_command(index: Index, name: str, *words: str) -> str:

@@ -17,7 +17,7 @@ from auditor.page.compose import compose_answers, ranked_images, tell_carried
 from auditor.page.images import cell_arrays, image_facts, pack
 from auditor.page.pictures import NEAREST, carry, nearest_cells_of
 from auditor.report.page import render_page, script_of
-from auditor.report.page_parts import Wish
+from auditor.report.wish import Wish
 from auditor.store import Index
 from auditor.store.places import sweep
 from auditor.terminal.progress import Bar

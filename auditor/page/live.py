@@ -15,8 +15,9 @@ from auditor.page.images import Listed, cell_arrays, encode_crop, image_facts
 from auditor.page.points import map_points
 from auditor.questions.map.record import CellMap
 from auditor.records import Hit
-from auditor.report.page_parts import Page, Wish
+from auditor.report.page_parts import Page
 from auditor.report.text import plural
+from auditor.report.wish import Wish
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.store import Index, query_map, stored_map
 from auditor.terminal.progress import Bar

@@ -55,7 +55,7 @@ def save_pictures(pictures: Iterable[Picture], index: str, out: Path | None) -> 
     """
     paths = []
     for count, (words, named) in enumerate(groupby(pictures, key=lambda picture: picture.words)):
-        from auditor.draw.grids import save, stack  # no earlier: many an answer has no picture
+        from auditor.draw.packing import save, stack  # no earlier: many an answer has no picture
 
         group = list(named)
         path = _path(index, words) if out is None else out if not count else _beside(out, words[-1])

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import RandomResizedCrop
 
-from auditor.data.load import load_ahead
+from auditor.data.ahead import load_ahead
 from auditor.data.pixels import open_upright
 from auditor.data.read import read_dataset
 from auditor.data.scenes import CLASSES, render, render_image, sample_scene

@@ -13,10 +13,9 @@ from auditor.data.containers import (
     image_column,
     quoted,
     row_name,
-    split_of_container,
     why_not,
 )
-from auditor.data.files import Source, note_ignored, split_of
+from auditor.data.files import Source, note_ignored, split_of, split_of_container
 from auditor.data.notes import Notes
 from auditor.errors import DatasetError
 from auditor.parquet import pattern_of, rows_of

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from auditor.data.class_names import number, parse_json, read_class_list, to_class
-from auditor.data.containers import TAR, Member, list_tar, split_of_container
-from auditor.data.files import IMAGE_SUFFIXES, Source, note_ignored, split_of, suffix
+from auditor.data.containers import TAR
+from auditor.data.files import IMAGE_SUFFIXES, Source, note_ignored, split_of, split_of_container, suffix
 from auditor.data.notes import Notes
+from auditor.data.tars import Member, list_tar
 from auditor.errors import DatasetError
 from auditor.records import ClassName, Dataset, Sample
 

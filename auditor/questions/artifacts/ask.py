@@ -13,8 +13,8 @@ from auditor.measure.rates import wilson
 from auditor.questions.artifacts.record import Artifacts, Mark, Tie
 from auditor.records import Rate
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, times
+from auditor.report.wish import Answer, Wish
 from auditor.search.associations import (
     LEAST,
     Tests,

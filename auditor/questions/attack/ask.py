@@ -12,7 +12,7 @@ from torch import Tensor
 from auditor.errors import DatasetError
 from auditor.explain.live import OpenImage, open_image
 from auditor.questions.attack.record import Attack
-from auditor.report.page_parts import Answer, Subject, Wish
+from auditor.report.wish import Answer, Subject, Wish
 from auditor.store import Index
 
 Scorer = Callable[[Tensor], Tensor]

@@ -18,7 +18,7 @@ from auditor.measure.scores import require_scores
 from auditor.questions.cam.record import ClassMap, ClassMaps
 from auditor.questions.grid.ask import spread
 from auditor.records import Readout
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 from auditor.store.scores import stored_scores
 

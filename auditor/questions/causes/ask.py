@@ -16,8 +16,8 @@ from auditor.measure.significance import correct, exceeds
 from auditor.questions.causes.record import CAUSES, Cause, Causes, CauseShare, ClassCauses, WrongImage
 from auditor.records import SIGNIFICANT, Rate
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, percent, share
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index, once
 
 MOST = 0.5  # of the object's cells, and the mean probability there, that make a label suspect

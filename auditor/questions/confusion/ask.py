@@ -10,7 +10,7 @@ from auditor.measure.counts import require_head
 from auditor.measure.rates import wilson
 from auditor.questions.confusion.record import ClassAccuracy, ConfusedPair, Confusion
 from auditor.records import Rate
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 
 IMAGES = """

@@ -20,8 +20,8 @@ from auditor.measure.significance import correct, mcnemar
 from auditor.questions.context.record import By, ClassContext, ClassDetail, ContextTable
 from auditor.report.findings import Finding
 from auditor.report.metric import metrics_of
-from auditor.report.page_parts import Answer, Subject, Wish
 from auditor.report.text import interval, percent, share
+from auditor.report.wish import Answer, Subject, Wish
 from auditor.store import Index
 
 JUDGED = 2  # images with background: of fewer, nothing can be told from chance

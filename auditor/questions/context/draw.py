@@ -14,7 +14,7 @@ DRAWN = 3  # images of a class: more make a picture that nobody scrolls through
 def draw_class(index: Index, detail: ClassDetail) -> Iterator[Picture]:
     """The first images of the class, one below the other."""
     from auditor.draw.grids import draw_variants, name_image  # the table of classes draws nothing
-    from auditor.explain.crops import variants_of
+    from auditor.explain.variants import variants_of
 
     for grids in detail.images[:DRAWN]:
         caption = f"{grids.path}: the class predicted in every cell, original and occluded (Figure 2)"

@@ -19,7 +19,7 @@ from auditor.questions.metrics.record import Metrics
 from auditor.records import Fill, Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.metric import metrics_of
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 
 FILLS: tuple[Fill, ...] = ("mean", "black", "blur")

@@ -8,7 +8,7 @@ from auditor.errors import AuditError
 from auditor.questions import Question, all_questions
 from auditor.questions.findings.record import Findings
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 
 MOST = 7  # classes: a list that nobody reads to its end hides what leads it

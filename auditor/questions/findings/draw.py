@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from auditor.draw.colours import Bright, Paper
 from auditor.draw.layers import outline, spread
 from auditor.errors import AuditError
-from auditor.explain.crops import crop, variants_of
+from auditor.explain.crops import crop
+from auditor.explain.variants import variants_of
 from auditor.grids import parse_cell
 from auditor.measure.images import grids_of
 from auditor.questions.findings.record import Findings

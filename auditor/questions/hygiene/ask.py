@@ -18,8 +18,8 @@ from auditor.measure.survival import survival
 from auditor.questions.hygiene.record import Check, Hygiene
 from auditor.records import Rate
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import percent, plural, share
+from auditor.report.wish import Answer, Wish
 from auditor.search.norms import measure_norms
 from auditor.search.place_bias import place_bias
 from auditor.store import Index, once

@@ -21,8 +21,8 @@ from auditor.questions.labels.record import Labels, MissingLabel, WrongLabel
 from auditor.records import SIGNIFICANT, Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, plural
+from auditor.report.wish import Answer, Wish
 from auditor.search.regions import Regions, Shown, find_regions, read_shown
 from auditor.store import Index, once
 

@@ -16,8 +16,8 @@ from auditor.questions.leaks.record import KINDS, Leak, Leaks, SharedPair
 from auditor.records import Rate
 from auditor.records.watch import Watch
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, share
+from auditor.report.wish import Answer, Wish
 from auditor.search.alike import compare_whole, corresponding, of_one_shift, same_pictures
 from auditor.search.among import Nearest, most_images, nearest_among
 from auditor.store import Index, once

@@ -23,8 +23,8 @@ from auditor.questions.ledger.record import (
     Ledger,
     Ledgers,
 )
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import certify
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 from auditor.store.scores import StoredScores, stored_scores
 

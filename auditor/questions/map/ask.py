@@ -13,8 +13,8 @@ from auditor.questions.map.record import CellMap, Cluster, MapCell, PredictedSha
 from auditor.records import ClassShare, Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval
+from auditor.report.wish import Answer, Wish
 from auditor.search.class_shares import ImageClasses, class_shares
 from auditor.search.cluster import find_exemplars
 from auditor.search.cluster_facts import (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from auditor.explain.crops import is_outside
 from auditor.questions.match.record import Match, Pair
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.search.content import require_content
 from auditor.store import Index
 

@@ -20,7 +20,7 @@ from auditor.measure.real_labels import read_real
 from auditor.measure.regrid import Grid, common_grid
 from auditor.questions.metrics.record import Among, ImageRow, MatchedMetrics, Metrics, PresentMetrics
 from auditor.report.metric import metrics_of
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 
 COUNTED = (

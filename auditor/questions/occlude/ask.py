@@ -21,7 +21,7 @@ from auditor.indexing.score import CellScores
 from auditor.measure.absence import index_beside
 from auditor.questions.occlude.record import Flip, Guess, ImageContext, Pixels, Shift
 from auditor.records import Fill, ImageGrids, Rate
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 
 

@@ -15,7 +15,7 @@ from auditor.measure.rates import wilson
 from auditor.measure.scores import are_surer, require_scores
 from auditor.questions.pool.record import Effect, PoolChange, Pooling, PoolRow, PoolRule
 from auditor.records import Rate
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 from auditor.store.scores import Scores
 

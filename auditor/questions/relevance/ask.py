@@ -16,7 +16,7 @@ from auditor.grids import cell_box, check_cell
 from auditor.models.heads import dense_scores
 from auditor.questions.relevance.record import Box, Relevance
 from auditor.records import Readout
-from auditor.report.page_parts import Answer, Subject, Wish
+from auditor.report.wish import Answer, Subject, Wish
 from auditor.store import Index
 
 FIELD = 0.99  # of the absolute relevance lies in the box that is called the field

@@ -19,8 +19,8 @@ from auditor.questions.shortcuts.record import ClassShortcut, Context, Shortcuts
 from auditor.records import Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.findings import Finding
-from auditor.report.page_parts import Answer, Wish
 from auditor.report.text import interval, percent, share
+from auditor.report.wish import Answer, Wish
 from auditor.search.cluster import central_cells, name_cells
 from auditor.search.partition import SAMPLE, part_cells
 from auditor.store import Index, once

@@ -13,7 +13,7 @@ from auditor.errors import CellError
 from auditor.explain.crops import is_outside
 from auditor.grids import check_cell, parse_cell
 from auditor.questions.similar.record import Similar
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.search.content import require_content, usable_images
 from auditor.search.nearest import nearest_cells, searchable
 from auditor.search.norms import leave_out_long

@@ -21,7 +21,7 @@ from auditor.measure.scores import require_scores
 from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresholds
 from auditor.records import Rate
 from auditor.records.watch import Silence, Watch
-from auditor.report.page_parts import Answer, Wish
+from auditor.report.wish import Answer, Wish
 from auditor.store import Index
 from auditor.store.kin import require_same_features
 from auditor.store.scores import BLOCK
