@@ -175,7 +175,9 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
 
 def suffix(path: str) -> str:
     """The suffix in lower case, with its dot."""
-    return PurePosixPath(path).suffix.lower()
+    name = path.rpartition("/")[2]  # pathlib would keep a note of every name that it ever saw
+    dot = name.rfind(".")
+    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
 
 
 def split_of(path: str) -> str | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import tarfile
-from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from auditor.errors import DatasetError
@@ -22,18 +26,31 @@ class Member(NamedTuple):
     size: int
 
 
-class TarListing(NamedTuple):
-    """The whole regular members in the order in which they lie, and what of the tar could not be used."""
+@dataclass(frozen=True)
+class TarListing:
+    """The whole regular members in the order in which they lie, and what of the tar could not be used.
 
-    members: tuple[Member, ...]
+    A tar may hold millions, so of each no more is kept than its name and, in `places`, its offset and size.
+    """
+
+    names: Sequence[str]
+    places: array[int]
     problems: tuple[str, ...]
 
-    def by_name(self) -> dict[str, Member]:
-        """Of members that share a name the first."""
-        named: dict[str, Member] = {}
-        for member in self.members:
-            named.setdefault(member.name, member)
-        return named
+    def members(self) -> Iterator[Member]:
+        """All of them."""
+        return map(Member, self.names, self.places[::2], self.places[1::2])
+
+    def find(self, name: str) -> Member | None:
+        """The first of this name."""
+        at = bisect_left(self._by_name, name, key=self.names.__getitem__)
+        if at == len(self.names) or self.names[number := self._by_name[at]] != name:
+            return None
+        return Member(name, self.places[2 * number], self.places[2 * number + 1])
+
+    @cached_property
+    def _by_name(self) -> array[int]:
+        return array("q", sorted(range(len(self.names)), key=self.names.__getitem__))
 
 
 def list_tar(path: Path) -> TarListing:
@@ -42,20 +59,22 @@ def list_tar(path: Path) -> TarListing:
     return _list_tar(path, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _list_tar(path: Path, size: int, mtime_ns: int) -> TarListing:
-    members: list[Member] = []
+    names: list[str] = []
+    places = array("q")
     problems: list[str] = []
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _whole_members(tar, path, size, problems):
                 if name := _safe_name(member.name):
-                    members.append(Member(name, member.offset_data, member.size))
+                    names.append(name)
+                    places.extend((member.offset_data, member.size))
                 else:
                     problems.append(f"its member {member.name!r} leads out of it")
     except _BROKEN as error:
         raise DatasetError(f"{path} is no tar that can be read: {error}; fetch it again") from error
-    return TarListing(tuple(members), tuple(problems))
+    return TarListing(names, places, tuple(problems))
 
 
 def _whole_members(
@@ -78,21 +97,15 @@ def _whole_members(
 
 def _safe_name(name: str) -> str | None:
     """The name as a path below the tar; None for one that would lead elsewhere."""
-    path = PurePosixPath(name)
     is_text = name.isprintable() and name.encode(errors="replace").decode() == name
-    return path.as_posix() if is_text and not path.is_absolute() and ".." not in path.parts else None
-
-
-@lru_cache(maxsize=64)
-def _members(path: Path, size: int, mtime_ns: int) -> dict[str, Member]:
-    return _list_tar(path, size, mtime_ns).by_name()
+    leads_out = name.startswith("/") or ".." in name.split("/")
+    return posixpath.normpath(name) if is_text and not leads_out else None
 
 
 def member_of(path: Path, name: str) -> Member:
     """Where a member of this name lies; OSError where there is none, or no tar that can be read."""
-    status = path.stat()
     try:
-        member = _members(path, status.st_size, status.st_mtime_ns).get(name)
+        member = list_tar(path).find(name)
     except DatasetError as error:
         raise OSError(str(error)) from error
     if member is None:

@@ -59,7 +59,7 @@ def _groups(root: Path, path: str, notes: Notes) -> Iterator[Group]:
         notes.count("Tars of which only a part could be read", f"{path or root.name}: {problem}")
     groups: dict[str, Group] = {}
     with (root / path).open("rb") as file:
-        for member in listing.by_name().values() if _repeats(listing.members, notes) else listing.members:
+        for member in _first_of_each_name(listing.members(), notes):
             match = re.fullmatch(r"((?:.*/)?[^/.]+)\.([^/]+)", member.name)
             if match is None:
                 notes.count("Members of tars without a suffix, left out", member.name)
@@ -77,15 +77,14 @@ def _groups(root: Path, path: str, notes: Notes) -> Iterator[Group]:
     yield from (group for group in groups.values() if _has_image(group, path, notes))
 
 
-def _repeats(members: Iterable[Member], notes: Notes) -> bool:
+def _first_of_each_name(members: Iterable[Member], notes: Notes) -> Iterator[Member]:
     names: set[str] = set()
-    has_some = False
     for member in members:
         if member.name in names:
             notes.count("Members that repeat a name in their tar, left out", member.name)
-            has_some = True
+        else:
+            yield member
         names.add(member.name)
-    return has_some
 
 
 def _has_image(group: Group, path: str, notes: Notes) -> bool:
