@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from auditor.terminal.endings import run
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
@@ -17,7 +19,7 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 
 def dies_at(step: int, work: Callable[[], object]) -> bool:
     """Run `work` in a copy of this process, killed before its step-th change of the disk; whether it was."""
-    code = _end(lambda: _work(step, signal.SIGKILL, work))
+    code = in_a_copy(lambda: _work(step, signal.SIGKILL, work))
     assert code in (0, -signal.SIGKILL), code
     return code != 0
 
@@ -30,15 +32,24 @@ def stops_at(step: int, number: int, work: Callable[[], object], said: Path) -> 
             sys.stderr = file
             run(lambda: _work(step, number, work))
 
-        return _end(told)
+        return in_a_copy(told)
 
 
-def _end(work: Callable[[], object]) -> int:
-    process = multiprocessing.get_context("fork").Process(target=work)
+def in_a_copy(work: Callable[..., object], *arguments: Any) -> int:
+    """Run `work` in a copy of this process; its exit code. One that hangs is ended, and is an error."""
+    process = multiprocessing.get_context("fork").Process(target=_alone, args=(work, *arguments))
     process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+    process.join(300)
+    code = process.exitcode
+    process.kill()
+    assert code is not None
+    return code
+
+
+def _alone(work: Callable[..., object], *arguments: Any) -> None:
+    """No copy has its parent's other threads: OpenMP would wait for them for ever."""
+    with threadpool_limits(1):
+        work(*arguments)
 
 
 def _work(step: int, number: int, work: Callable[[], object]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import run_audit
+from crash import in_a_copy
 
 from auditor.cli import main
 from auditor.store.sealed import checksum
@@ -21,12 +21,9 @@ from indexes import make_index, random_images
 
 def audit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command in a copy of this process: of two hundred not each has to load the libraries."""
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(folder, words), daemon=True)
-    process.start()
-    process.join(60)
-    assert process.exitcode is not None
+    code = in_a_copy(_run, folder, words)
     said = (Path(folder, name).read_text() for name in OUTLETS)
-    return subprocess.CompletedProcess(words, process.exitcode, *said)
+    return subprocess.CompletedProcess(words, code, *said)
 
 
 OUTLETS = ("stdout", "stderr")

@@ -299,9 +299,6 @@ def test_lists_are_made_anew_where_the_index_has_outgrown_them(path: Path) -> No
 
 def test_a_killed_build_leaves_exact_search_and_goes_on(path: Path, plain: Path) -> None:
     def build() -> None:
-        import faiss
-
-        faiss.omp_set_num_threads(1)  # no fork has the threads of its parent
         prepare_search(path, Silence())
 
     step, states = 1, set()

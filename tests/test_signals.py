@@ -302,9 +302,6 @@ def test_search_lists_are_there_or_not(here: Path, monkeypatch: pytest.MonkeyPat
     path = here / "indexes" / "a"
 
     def make() -> None:
-        import faiss
-
-        faiss.omp_set_num_threads(1)  # no fork has the threads of its parent
         prepare_search(path, Silence())
 
     def state() -> object:
