@@ -138,6 +138,13 @@ def test_what_has_no_ledger_is_refused_with_its_reason(scenes: Index, tmp_path: 
 # --------------------------------------------------------------------------------- classes
 
 
+def test_images_without_labels_give_no_class_a_ledger(tmp_path: Path) -> None:
+    world = make_world(0, 8)
+    unlabelled = replace(world, labels=[()] * len(world.labels))
+    with Index.open(write_world(tmp_path / "i", unlabelled)) as index:
+        assert class_ledgers(index).rows == ()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_classes_equal_plain_loops(tmp_path: Path, seed: int) -> None:
     world = make_world(seed, 40)

@@ -75,6 +75,11 @@ def test_a_class_of_every_image_has_no_chance(tmp_path: Path) -> None:
     assert evidence.share_elsewhere is None
 
 
+def test_evidence_is_the_same_in_every_digit_however_often_it_is_asked(scenes: Index) -> None:
+    """A database groups by threads, in any order; sums of those groups ended in one of two digits."""
+    assert len({cell_evidence(scenes) for _ in range(60)}) == 1
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_evidence_equals_plain_loops(tmp_path: Path, seed: int) -> None:
     images = random_images(seed, 30)

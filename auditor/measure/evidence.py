@@ -36,7 +36,7 @@ weights AS (
 labelled AS (SELECT class, count(*) AS n FROM (SELECT unnest(labels) AS class FROM own) GROUP BY class),
 shown AS (SELECT top1 AS class, count(*) AS n FROM own WHERE NOT list_contains(labels, top1) GROUP BY top1)
 SELECT weight, coalesce(shown.n, 0) AS hits, (SELECT count(*) FROM own) - labelled.n AS total
-FROM weights JOIN labelled USING (class) LEFT JOIN shown USING (class)
+FROM weights JOIN labelled USING (class) LEFT JOIN shown USING (class) ORDER BY class
 """
 """Per class its foreground cells, and what the foreground cells of images without the class show."""
 

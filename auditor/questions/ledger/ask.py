@@ -207,7 +207,7 @@ def class_ledgers(index: Index) -> Ledgers:
     sums = _Sums(index)
     order = np.argsort(sums.label, kind="stable")
     labels, firsts = np.unique(sums.label[order], return_index=True)
-    owns = np.split(sums.own[order], firsts[1:])
+    owns = np.split(sums.own[order], firsts)[1:]
     rows = [_row(index, label, own, sums) for label, own in zip(labels.tolist(), owns, strict=True)]
     return Ledgers(index.name, tuple(sorted(rows, key=_rank)))
 
