@@ -163,7 +163,7 @@ class Rows:
         """A copy of these rows: a view would keep the file open, and read again what may have changed."""
         self._require(rows)
         chosen: NDArray[Any] = self._array[rows] if np.ndim(rows) else np.array(self._array[rows])
-        release(self._map)
+        self.release()
         return chosen
 
     def take_cells(self, rows: NDArray[np.integer], cells: NDArray[np.integer]) -> NDArray[Any]:
@@ -171,7 +171,7 @@ class Rows:
         self._require(rows)
         by_cell = self._array.reshape(len(self._array), -1, *self._array.shape[3:])
         chosen: NDArray[Any] = by_cell[rows, cells]
-        release(self._map)
+        self.release()
         return chosen
 
     def all(self) -> NDArray[Any]:
@@ -184,8 +184,9 @@ class Rows:
         return self._array[start:stop]
 
     def release(self) -> None:
-        """Give the pages back to the system."""
-        release(self._map)
+        """Give the pages back to the system; whoever reads there again maps them again."""
+        if sys.platform != "win32":  # which has no such call
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def _require(self, rows: NDArray[np.integer] | int) -> None:
         """Verify what was not yet; once that is the whole file, it is known in this state."""
@@ -202,12 +203,6 @@ class Rows:
 
     def _damaged(self) -> IndexDamaged:
         return IndexDamaged(f"{self._path} is damaged; {self._fix}")
-
-
-def release(mapped: mmap.mmap) -> None:
-    """Give the pages of a mapped file back to the system; whoever reads there again maps them again."""
-    if sys.platform != "win32":  # which has no such call
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _state(path: str, facts: FileFacts) -> list[int] | None:

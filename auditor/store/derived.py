@@ -11,7 +11,7 @@ import duckdb
 from numpy.typing import NDArray
 
 from auditor.errors import IndexDamaged, OutputError, first_line
-from auditor.parquet import rows_of
+from auditor.parquet import rows_of, text_of
 from auditor.store.blocks import Verified
 from auditor.store.columns import CELLS, IMAGES, connect, quoted
 from auditor.store.generations import DATABASE
@@ -38,6 +38,7 @@ def require_writable(index: Path) -> None:
             f"{folder} has a ? in its name, and DuckDB, which keeps an index's tables, takes the rest "
             "for a query; choose another place for the index"
         )
+    text_of(index)
 
 
 def build_derived(

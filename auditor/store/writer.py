@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import AuditError, IndexDamaged, IndexMismatch
 from auditor.files import TEMPORARY, make_folder, new_folder
-from auditor.parquet import text_of
 from auditor.store.blocks import FileFacts, Verified
 from auditor.store.counts import count_images
 from auditor.store.derived import build_derived, require_writable
@@ -71,7 +70,6 @@ class IndexWriter:
     def create(cls, path: Path, manifest: Manifest) -> Self:
         """Begin an index in a new or empty folder."""
         require_writable(path)
-        text_of(path)
         make_folder(path)
         check_free(path)
         lock = take_lock(path)
