@@ -26,7 +26,7 @@ import torch
 from big import make_big
 from maps import time_map
 from PIL import Image
-from side_by_side import compare, load, measure, run
+from side_by_side import Usage, compare, load, measure, run
 from sklearn.linear_model import LogisticRegression
 
 from auditor.data.occlusion import normalise
@@ -60,14 +60,6 @@ FINISH = "from pathlib import Path\nimport sys\nfrom auditor.store import IndexW
 FINISH += "with IndexWriter.resume(Path(sys.argv[1])) as writer: writer.finish()\n"
 # many shards at either size: what one holds in memory follows from its 64 MiB of features
 COMMAND = "import sys\nfrom auditor.cli.app import app\napp(sys.argv[1:], standalone_mode=False)\n"
-ASKED = """
-import contextlib
-import sys
-from auditor.cli.app import app
-from auditor.errors import AuditError
-with contextlib.suppress(AuditError):  # of made-up images there is no picture, which is told after the answer
-    app(sys.argv[1:], standalone_mode=False)
-"""
 INDEX = f"from auditor.indexing import build\nbuild.SHARD_BYTES = 1 << 18\n{COMMAND}"
 ASK = """
 import sys
@@ -358,10 +350,11 @@ def memory() -> None:
 
 
 def commands() -> None:
-    """Every command that needs no model, at 100,000 images, its files verified and counted before."""
-    path, script, image = big(100_000), FOLDER / "asked.py", "00/0000100.jpg"
-    script.write_text(ASKED, encoding="utf-8")
-    measure((script, "list"), FOLDER)
+    """Every command that needs no model, at 100,000 images, when it is asked for the first time and again."""
+    path, finish, ask, image = big(100_000), FOLDER / "finish.py", FOLDER / "asked.py", "00/0000100.jpg"
+    finish.write_text(FINISH, encoding="utf-8")
+    ask.write_text(COMMAND, encoding="utf-8")
+    measure((finish, path))  # a new generation, which nothing was asked yet
     for words in (
         ("list",),
         *((name,) for name in ("check", "metrics", "context", "causes", "hygiene", "confusion")),
@@ -374,14 +367,14 @@ def commands() -> None:
         *((name,) for name in ("pool", "map", "findings")),
     ):
         where = () if words == ("list",) else ("--index", path)
-        used = measure((script, *words, *where, "--json"), FOLDER)
-        missed = " and ".join(
-            goal
-            for goal, is_missed in (("2 s", used.seconds > 2), ("500 MiB", used.memory > 500))
-            if is_missed
-        )
-        told = f"goal of {missed} missed" if missed else "both goals met"
-        print(f"audit {words[0]:<10} {used.seconds:6.1f} CPU-s, {used.memory:4} MiB: {told}", flush=True)
+        used = [measure((ask, *words, *where, "--json"), FOLDER) for _ in range(2)]
+        print(f"audit {words[0]:<10} {'; '.join(map(_told, used))}", flush=True)
+
+
+def _told(used: Usage) -> str:
+    goals = {"2 s": used.seconds > 2, "500 MiB": used.memory > 500}
+    missed = " and ".join(goal for goal, is_missed in goals.items() if is_missed)
+    return f"{used.seconds:6.1f} CPU-s, {used.memory:4} MiB ({f'{missed} missed' if missed else 'both met'})"
 
 
 def plans() -> None:

@@ -118,7 +118,7 @@ def _indexed(folder: Path) -> set[Path]:
     kept = {".verified", ".lock"}
     files = (path for path in (folder / "indexes").rglob("*") if path.is_file())
     return {
-        path for path in files if path.name not in kept and not path.name.startswith(("counted-", "hygiene-"))
+        path for path in files if path.name not in kept and not path.name.startswith(("counted-", "answer-"))
     }
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import auditor.store.index as indexes_module
 from auditor.errors import IndexDamaged, IndexMismatch
 from auditor.questions.artifacts.ask import artifacts
 from auditor.questions.causes.ask import causes
-from auditor.questions.hygiene.ask import brief, hygiene
+from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.ledger.ask import class_ledgers
 from auditor.records.watch import Silence
 from auditor.search.cluster_facts import count_clusters, images_of_clusters
@@ -43,13 +44,19 @@ def places(index: Index) -> Columns:
     return {"image": image, "cell": cell, "cluster": chance.integers(0, 4, len(cell)), **flat, **made}
 
 
-ASKED = {
+def worked_out(ask: Any) -> Callable[[Index], object]:
+    """The question itself, below what keeps its answer."""
+    asked: Callable[[Index], object] = ask.__wrapped__
+    return asked
+
+
+ASKED: dict[str, Callable[[Index], object]] = {
     "map": stored_clusters,
-    "artifacts": artifacts,
-    "causes": causes,
-    "hygiene": hygiene,
-    "ledger": class_ledgers,
-    "list": brief,
+    "artifacts": worked_out(artifacts),
+    "causes": worked_out(causes),
+    "hygiene": worked_out(hygiene),
+    "ledger": worked_out(class_ledgers),
+    "kept": hygiene,
 }
 READ = {
     "map": ("map.parquet", "audit.duckdb"),
@@ -57,7 +64,7 @@ READ = {
     "causes": ("audit.duckdb",),
     "hygiene": ("features.npy", "norms.npy", "audit.duckdb", "counted-*.parquet"),
     "ledger": ("features.npy", "norms.npy", "audit.duckdb", "own.safetensors"),
-    "list": ("hygiene-*.txt",),
+    "kept": ("answer-hygiene-*.json",),
 }
 """What each is computed from, in full."""
 

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,22 @@ from auditor.report.about import keys
 from auditor.report.flat import Flat, Value, facts, flatten
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_AS_IS = {bool, int, str, NoneType}
 _SQL = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
 def as_json(record: Any, about: Sequence[IndexSummary] = ()) -> str:
     """A record, or a list of them, as JSON: fields in their order, then what follows from them.
 
-    A rate is {"hits", "total", "value"}, an array nested lists, a number that is not finite null. Only ASCII
+    What it says stands on lines of their own, of a table each row; a rate is {"hits", "total", "value"}, an
+    array nested lists, a number that is not finite null. Only ASCII
     is written, so that a name that is no valid UTF-8 survives. With `about`, the index of the record or one
     for each of a list, it begins with which index answers; a record's own field of that name stays.
     """
-    text = io.StringIO()  # of a large answer, the pieces that `dumps` joins take seven times its size
-    json.dump(_begin(_plain(record), about), text, indent=2, allow_nan=False)
-    return text.getvalue()
+    plain = _begin(_plain(record), about)
+    if isinstance(plain, list) and all(isinstance(each, dict) for each in plain):
+        return _between("[]", [_entries(each, "  ") for each in plain], "")
+    return _entries(plain, "") if isinstance(plain, dict) else _line(plain)
 
 
 def table_of(record: Any) -> tuple[list[str], list[list[Value]]]:
@@ -65,22 +69,45 @@ def _begin(plain: Any, about: Sequence[IndexSummary]) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _AS_IS:  # most of a large answer
+        return value
     match value:
-        case bool() | int() | str() | None:
+        case bool() | int() | str():
             return value
         case float():
             return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _ if is_dataclass(value):
+            return {name: _plain(getattr(value, name)) for name in facts(value.__class__)}
         case np.ndarray() | np.generic():
             return _plain(value.tolist())
         case Path():
             return str(value)
         case Mapping():
             return {str(key): _plain(value[key]) for key in sorted(value)}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-        case _ if is_dataclass(value):
-            return {name: _plain(getattr(value, name)) for name in facts(value.__class__)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _entries(plain: Mapping[str, Any], indent: str) -> str:
+    """An object whose entries stand on lines of their own, and of a list of rows each row."""
+    inner = indent + "  "
+    return _between("{}", [f"{_line(name)}: {_value(each, inner)}" for name, each in plain.items()], indent)
+
+
+def _value(plain: Any, indent: str) -> str:
+    is_table = isinstance(plain, list) and any(isinstance(each, dict | list) for each in plain)
+    return _between("[]", map(_line, plain), indent) if is_table else _line(plain)
+
+
+def _between(brackets: str, lines: Iterable[str], indent: str) -> str:
+    begin, end = brackets[0], brackets[1]
+    inner = f"\n{indent}  "
+    return f"{begin}{inner}{f',{inner}'.join(lines)}\n{indent}{end}"
+
+
+def _line(plain: Any) -> str:
+    return json.dumps(plain, allow_nan=False)
 
 
 def _write_csv(flat: Flat, path: Path) -> None:

@@ -38,7 +38,8 @@ _DERIVED = re.compile(
         (
             *map(re.escape, (DATABASE, OLD_VECTORS, MAP, LISTS, GENERATION)),
             r"counted-[0-9a-f]{16}\.parquet",
-            r"hygiene-[0-9]+\.txt",
+            r"answer-[A-Za-z0-9_]+-[0-9a-f]{16}\.json",
+            r"hygiene-[0-9]+\.txt",  # the like of these until 2026-11
         )
     )
 )

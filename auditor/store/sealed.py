@@ -97,8 +97,8 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
 
 
 def _record(kind: Any, decoders: Mapping[str, Callable[[Any], Any]], value: Any) -> Any:
-    given = decoders.keys() & value.keys()  # an older file lacks what was added since
-    return kind(**{name: decoders[name](value[name]) for name in given})
+    # an older file lacks what was added since
+    return kind(**{name: decode(value[name]) for name, decode in decoders.items() if name in value})
 
 
 def _tuple(decoders: list[Callable[[Any], Any]], repeats: bool, value: Any) -> tuple[Any, ...]:
@@ -117,7 +117,7 @@ def _one_of(choices: tuple[Any, ...], value: Any) -> Any:
 
 def _plain(kind: Any, value: Any) -> Any:
     """A number, text or truth value of exactly its type; an int may stand for a float."""
-    if kind is Any or (isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)):
+    if type(value) is kind or kind is Any:
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from auditor.errors import AuditError
-from auditor.terminal.lines import say, warn
+from auditor.terminal.lines import say
 from auditor.terminal.options import AsJson, IndexName, PictureFile, TableFile, open_index
 from auditor.terminal.patience import Patience
 from auditor.terminal.show import save_pictures, show
@@ -35,8 +35,8 @@ def question(*, draws: bool = False, index: Any = IndexName) -> Callable[[Callab
     pictures of the record's `draw.py`. A parameter named `watch` is given a progress bar. `index` is another
     option than --index to name the index by; with `Indexes` the function is asked once for each, its records
     are shown together, and a parameter named `beside` is given all of them. Each answer begins with the index
-    that gave it, and its pictures are written before it is printed, so that no closed pipe loses them. One
-    that cannot be drawn ends the command after the answer, but with --json only where --out asks for it.
+    that gave it, and its pictures are written before it is printed, so that no closed pipe loses them; with
+    --json only where --out asks for them. One that cannot be drawn ends the command after the answer.
     """
 
     def decorate(function: Callable[..., Any]) -> Command:
@@ -104,16 +104,15 @@ def _show_next(
         if record is None:
             return False
         try:
-            pictures = _save(index, record, added["out"], given) if "out" in added else []
+            if "out" in added and (added["out"] or not added["json"]):
+                pictures = _save(index, record, added["out"], given)
         except AuditError as error:  # the answer is whole without its pictures
             failure = error
     show(record, as_json=added["json"], table=added["table"], about=(index.summary(),))
     for picture in [] if added["json"] else pictures:
         say(f"picture: {picture}")
     if failure is not None:
-        if not added["json"] or added["out"]:
-            raise failure
-        warn(*failure.args)  # who reads JSON is told of no picture, and has all that was asked for
+        raise failure
     return True
 
 

@@ -11,7 +11,7 @@ from auditor.measure.rates import wilson
 from auditor.questions.confusion.record import ClassAccuracy, ConfusedPair, Confusion
 from auditor.records import Rate
 from auditor.report.wish import Answer, Wish
-from auditor.store import Index
+from auditor.store import Index, once
 
 IMAGES = """
 SELECT label, top5_original[1] AS predicted, count(*) AS images,
@@ -32,6 +32,7 @@ FROM counted JOIN totals USING (label) GROUP BY label
 """
 
 
+@once
 def confusion(index: Index) -> Confusion:
     """Every pair of classes that some image confuses, every labelled class's accuracy and rival."""
     require_head(index)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auditor.errors import IndexBusy, IndexMismatch, OutputError
 from auditor.grids import split_cell_id
 from auditor.measure.evidence import cell_evidence, image_ranks
 from auditor.measure.rates import SURE, least_difference, wilson, wilson_of
@@ -29,7 +27,6 @@ PLACED = 0.25  # of the cells that know their place, beyond the mirrored one: on
 READS = 0.5  # of recognised images that stay so when covered: below, the covering is the finding
 BINS = 60
 NAMED, SHOWN = 10, 3  # high-norm cells that are named, and that show a finding
-KEPT = "hygiene-1.txt"  # its number grows when the checks change
 
 
 @once
@@ -42,19 +39,6 @@ def hygiene(index: Index) -> Hygiene:
         numbers |= _reach(index)
     checks += [_norms(index, numbers), _places(index, numbers)]
     return Hygiene(index=index.name, checks=tuple(checks), **numbers)
-
-
-def brief(index: Index) -> str:
-    """The verdict in a few words, found once for each generation of an index."""
-
-    def write(to: Path) -> None:
-        to.write_text(hygiene(index).brief)
-
-    try:
-        path = index.file(KEPT) or index.keep(KEPT, write)
-    except (IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
-        path = None
-    return path.read_text() if path else hygiene(index).brief
 
 
 def _class(index: Index, numbers: dict[str, Any]) -> Iterator[Check]:
@@ -171,9 +155,9 @@ def report(index: Index, wish: Wish) -> Iterator[Answer]:
 
 def findings(index: Index) -> Iterator[Finding]:
     """Each check that fails, before whatever else was found: it says how far the rest can be believed."""
-    if not brief(index).startswith("fail"):
-        return
     answer = hygiene(index)
+    if answer.verdict != "fail":
+        return
     rates = {
         "class": answer.share,
         "rank": answer.ahead,

@@ -25,7 +25,7 @@ from auditor.questions.ledger.record import (
 )
 from auditor.report.text import certify
 from auditor.report.wish import Answer, Wish
-from auditor.store import Index
+from auditor.store import Index, once
 from auditor.store.scores import StoredScores, stored_scores
 
 EXACT = ("exact", "exact-affine", "exact-attn")
@@ -202,6 +202,7 @@ def exact_scores(index: Index) -> StoredScores:
     return scores
 
 
+@once
 def class_ledgers(index: Index) -> Ledgers:
     """Every labelled class: what its objects and its background add to its logit, from the stored cells."""
     sums = _Sums(index)

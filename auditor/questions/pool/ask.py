@@ -16,7 +16,7 @@ from auditor.measure.scores import are_surer, require_scores
 from auditor.questions.pool.record import Effect, PoolChange, Pooling, PoolRow, PoolRule
 from auditor.records import Rate
 from auditor.report.wish import Answer, Wish
-from auditor.store import Index
+from auditor.store import Index, once
 from auditor.store.scores import Scores
 
 TOP = 5
@@ -61,6 +61,7 @@ POOLED: Mapping[PoolRule, Rule] = {
 """The rules; top5 averages the five largest scores of each class by itself."""
 
 
+@once
 def pool(
     index: Index, *, rules: Sequence[PoolRule] = RULES, temperature: float = 1.0, tau: float = 0.5
 ) -> Pooling:

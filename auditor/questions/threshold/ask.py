@@ -22,7 +22,7 @@ from auditor.questions.threshold.record import CellScore, ThresholdPoint, Thresh
 from auditor.records import Rate
 from auditor.records.watch import Silence, Watch
 from auditor.report.wish import Answer, Wish
-from auditor.store import Index
+from auditor.store import Index, once
 from auditor.store.kin import require_same_features
 from auditor.store.scores import BLOCK
 
@@ -71,6 +71,7 @@ class Division:
     evaluated: Ids
 
 
+@once
 def threshold(
     index: Index,
     *,
