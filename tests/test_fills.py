@@ -149,14 +149,18 @@ def test_the_index_s_own_fill_gives_the_index_s_own_numbers(demo: Path) -> None:
     )
 
 
-def test_the_class_planted_on_stripes_stays_under_every_fill(demo: Path, ask: Callable[..., Any]) -> None:
-    found = ask("fills", "--fill", ",".join(FILLS), "--placebo", "-c", "star dot", "--images", "12")
+def test_the_class_planted_on_stripes_stays_under_every_fill(
+    demo: Path, tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    drawn = tmp_path / "fills.png"
+    words = ("--fill", ",".join(FILLS), "--placebo", "-c", "star dot", "--images", "12", "--out", drawn)
+    found = ask("fills", *words)
     assert [row["fill"] for row in found["rows"]] == list(FILLS)
     for row in found["rows"]:
         assert (row["name"], row["images"]) == ("star dot", 12)
         assert row["bg_act_without_fg"]["hits"] >= 0.7 * row["bg_act_without_fg"]["total"]
         assert row["placebo"]["left_out"] + row["placebo"]["bg_act"]["total"] == 12
-    assert (Path("reports") / "scenes-symbols" / "fills-star_dot.png").exists()
+    assert drawn.exists()
 
 
 def made_up(pairs: list[tuple[int, bool, bool, bool]]) -> dict[str, np.ndarray[Any, Any]]:
