@@ -71,8 +71,8 @@ STARTED_OFTEN = {
     "metrics": DRAWING | {"faiss"},
     "context": DRAWING | {"faiss"},
     "grid 000000.png": SLOW | {"faiss"},
-    "similar --patch 000000.png:1,2 --top 7 --out reports/similar.png": SLOW,
-    "find --box 000000.png:150,0,74,60": SLOW,
+    "similar --patch 000000.png:1,2 --top 7 --out reports/similar.png": SLOW | {"faiss"},
+    "find --box 000000.png:150,0,74,60": SLOW | {"faiss"},
     "match 000000.png 000001.png": SLOW | {"faiss"},
 }
 """What these commands wait for is their answer: none of it needs these, however its options are given."""

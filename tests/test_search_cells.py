@@ -25,6 +25,12 @@ from indexes import DIM, FakeImage, make_index, manifest, random_images
 REMOVED = [4, 9]
 
 
+@pytest.fixture(autouse=True, params=[0, codes.FEW], ids=["faiss", "numpy"])
+def searched_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What few cells are compared by, and what many are."""
+    monkeypatch.setattr(codes, "FEW", request.param)
+
+
 @pytest.fixture(scope="module")
 def images() -> list[FakeImage]:
     made = random_images(7, 40)
@@ -107,6 +113,7 @@ def test_a_search_in_blocks_is_brute_force_too(
 ) -> None:
     """A block of two images, which shards end in the middle of; some hold nothing that may be found."""
     monkeypatch.setattr(codes, "BLOCK", 2 * 9 * 2 * DIM)
+    monkeypatch.setattr(codes, "_STEP", 4 * DIM)
     query = stored(images[2].features)[0, 1]
     expected = brute_force(images, query, {(2, cell) for cell in range(9)})[:30]
     answer = similar(index, images[2].path, 0, 1, k=30, per_image=0)

@@ -1,9 +1,7 @@
-"""FAISS proposes cells; the stored vectors decide. All cells are compared, or those of the likely lists."""
+"""Cells are proposed, the stored vectors decide: all cells are compared, or those of the likely lists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.store import Index
-from auditor.store.codes import Codes, selector
+from auditor.store.codes import Codes, one_thread, selector
 
 LARGE = 5_000_000
 """Cells that are compared one by one; where more may be found, the lists of the index propose.
@@ -45,7 +43,7 @@ class All:
     is_exact: bool = True
 
     def propose(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Every allowed cell within SLACK of FAISS's k-th.
+        """Every allowed cell within SLACK of the k-th.
 
         A few more than k are asked for, and more again only where ties go on behind them.
         """
@@ -54,8 +52,7 @@ class All:
         flat = allowed.ravel()
         total, wanted = int(np.count_nonzero(flat)), k + MARGIN
         while True:
-            with _one_thread():
-                cosines, cells = self.codes.search(vector, min(wanted, total), flat)
+            cosines, cells = self.codes.search(vector, min(wanted, total), flat)
             near = np.count_nonzero(cosines >= cosines[k - 1] - SLACK)  # they come best first
             if wanted >= total or near < len(cells):
                 return cells[:near]
@@ -76,7 +73,7 @@ class Lists:
         wanted = min(self.reranked * max(1, -(-k // RANKED)), int(np.count_nonzero(allowed)))
         if wanted <= 0:
             return np.empty(0, dtype=np.int64)
-        with _one_thread():
+        with one_thread():
             (cells,) = self.best(vector[None], wanted, allowed)
         return np.asarray(cells[cells >= 0])
 
@@ -101,16 +98,3 @@ def recall_of(index: Index, allowed: NDArray[np.bool_]) -> float | None:
     """The measured share of the nearest cells that a search finds; None where it is exact."""
     search = index.generation.search
     return None if search is None or proposer(index, allowed).is_exact else search.recall
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """FAISS splits work by queries: of one the other threads do nothing but wait, at full speed."""
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

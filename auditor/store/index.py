@@ -23,7 +23,6 @@ from auditor.store.derived import open_database
 from auditor.store.generations import DATABASE, LISTS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command, unfinished
 from auditor.store.kept import Writer, keep
-from auditor.store.lists_file import open_lists
 from auditor.store.manifest import Manifest, read_manifest, repair_sentence
 from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
@@ -104,7 +103,7 @@ class Index:
 
     @cached_property
     def codes(self) -> Codes:
-        """All cells for exact search by FAISS: inner products of vectors as stored with a unit vector."""
+        """All cells for exact search: inner products of vectors as stored with a unit vector."""
         firsts = [*self._firsts, self.images]
         width, dim = self.manifest.cells_per_image, self.manifest.dim
         return Codes(firsts, width, dim, lambda number: self._array(number, "features.npy"))
@@ -120,6 +119,8 @@ class Index:
     def lists(self) -> Any:
         """The FAISS index that a large index is searched by, approximately; None where there is none."""
         path = self.file(LISTS)
+        from auditor.store.lists_file import open_lists  # few indexes are large
+
         return None if path is None else open_lists(path, self.manifest.dim, repair_sentence(self.path))
 
     def keep(self, name: str, write: Writer) -> Path | None:
