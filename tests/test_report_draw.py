@@ -15,6 +15,7 @@ from auditor.draw.lettering import fit, letter, plain_font, shorten, shorten_pat
 from auditor.draw.packing import save
 from auditor.questions.attack.draw import draw_attack
 from auditor.questions.attack.record import Attack
+from auditor.questions.match import draw as match_draw
 from auditor.questions.match.draw import draw_match
 from auditor.questions.match.record import Match, Pair
 from auditor.questions.similar.draw import draw_similar
@@ -37,6 +38,18 @@ def grids(side: int = 7, classes: int = 6) -> ImageGrids:
 
 def pixel(image: Image.Image, x: float, y: float) -> tuple[int, int, int]:
     return image.getpixel((int(x), int(y)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (300, 200)])
+def test_files_hold_the_pixels_that_were_drawn(size, tmp_path):
+    rng = np.random.default_rng(0)
+    drawn = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    save(drawn, tmp_path / "drawn.png")
+    with Image.open(tmp_path / "drawn.png") as check:
+        check.verify()  # the checksums
+    with Image.open(tmp_path / "drawn.png") as read:
+        assert (read.format, read.mode, read.size) == ("PNG", "RGB", size)
+        assert np.array_equal(np.asarray(read), np.asarray(drawn))
 
 
 def test_a_coarse_grid_fills_the_picture_with_cells_large_enough_for_names():
@@ -244,6 +257,22 @@ def test_pairs_that_share_a_cell_keep_their_own_ends():
 def test_nothing_found_is_drawn_too():
     assert draw_match(BLACK, BLACK, match(), (7, 7)).width > 1300
     assert draw_similar(BLACK, Similar("i", "q.jpg", 0, 0, ()), {}, (7, 7)).height > 520
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (1, 1), (16, 12)])
+def test_links_look_as_if_their_layer_were_as_large_as_the_picture(grid):
+    rng = np.random.default_rng(grid[0])
+    cells = np.stack([rng.integers(0, grid[axis], 9) for axis in (0, 1, 0, 1)], axis=1).tolist()
+    cosines = rng.random(9).tolist()
+    pairs = [Pair((a, b), (c, d), cosine, 0.1) for (a, b, c, d), cosine in zip(cells, cosines, strict=True)]
+    links = match_draw._place_links(match(*pairs), grid, (28, 68), (798, 68))
+    drawn = Image.fromarray(rng.integers(0, 256, (900, 1446, 3), dtype=np.uint8))
+    layer = Image.new("RGBA", (2 * 1446, 2 * 900))
+    match_draw._draw_links(ImageDraw.Draw(layer), links, (0, 0), 15)
+    smooth = layer.resize(drawn.size, Image.Resampling.LANCZOS)
+    expected = Image.alpha_composite(drawn.convert("RGBA"), smooth).convert("RGB")
+    match_draw._lay_links(drawn, links, 15)
+    assert np.array_equal(np.asarray(drawn), np.asarray(expected))
 
 
 # ------------------------------------------------------------------------------------- letters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -24,6 +25,7 @@ _IMAGE = 620  # pixels of each image
 _BETWEEN = 150  # pixels between them, where the lines cross
 _LEGEND_ACROSS = 4  # pairs in a row of the legend
 _SMOOTH = 2  # Pillow's lines are jagged: they are drawn this much larger and reduced
+_RIM = 8  # pixels around the links: what is smoothed at their border must not miss its neighbours
 _DISC_LIGHTNESS = 0.42  # darker than the lines, so that white numbers read
 _PALE = 0.72  # and of the discs of pairs that are hardly alike
 _UNLIKE = 0.5  # the cosine up to which a line is faint: cells of unlike photos reach 0.2 to 0.4
@@ -64,8 +66,9 @@ def draw_match(a: Image.Image, b: Image.Image, match: Match, grid: Grid) -> Imag
         drawn.paste(image.convert("RGB").resize((_IMAGE, _IMAGE), Image.Resampling.BICUBIC), (left, top))
     drawn.paste(legend, (_MARGIN, top + _IMAGE + _MARGIN))
     links = _place_links(match, grid, (_MARGIN, top), (_MARGIN + _IMAGE + _BETWEEN, top))
-    overlay = _draw_links(links, drawn.size, _radius(grid))
-    return Image.alpha_composite(drawn.convert("RGBA"), overlay).convert("RGB")
+    if links:
+        _lay_links(drawn, links, _radius(grid))
+    return drawn
 
 
 def _radius(grid: Grid) -> float:
@@ -105,18 +108,31 @@ def _strength(cosine: float) -> float:
     return max(0.0, (cosine - _UNLIKE) / (1 - _UNLIKE))
 
 
-def _draw_links(links: list[_Link], size: tuple[int, int], radius: float) -> Image.Image:
+def _lay_links(drawn: Image.Image, links: list[_Link], radius: float) -> None:
+    """Over the two images, on a layer no larger than the links take: to smooth it takes longest of all."""
+    xs, ys = zip(*(end for link in links for end in (link.a, link.b)), strict=True)
+    left, top = (floor(min(ends) - radius) - _RIM for ends in (xs, ys))
+    right, bottom = (ceil(max(ends) + radius) + _RIM for ends in (xs, ys))
+    overlay = Image.new("RGBA", ((right - left) * _SMOOTH, (bottom - top) * _SMOOTH))
+    _draw_links(ImageDraw.Draw(overlay), links, (left, top), radius)
+    smooth = overlay.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+    drawn.paste(smooth, (left, top), smooth)
+
+
+def _draw_links(
+    draw: ImageDraw.ImageDraw, links: list[_Link], corner: tuple[int, int], radius: float
+) -> None:
     """Weak lines first, so that strong ones lie on top; numbers over all lines."""
-    overlay = Image.new("RGBA", (size[0] * _SMOOTH, size[1] * _SMOOTH))
-    draw = ImageDraw.Draw(overlay)
+
+    def place(end: tuple[float, float]) -> tuple[float, float]:
+        return (end[0] - corner[0]) * _SMOOTH, (end[1] - corner[1]) * _SMOOTH
+
     for link in reversed(links):
-        ends = [(x * _SMOOTH, y * _SMOOTH) for x, y in (link.a, link.b)]
-        _draw_line(draw, ends, colour_of(link.number), link.strength)
+        _draw_line(draw, [place(link.a), place(link.b)], colour_of(link.number), link.strength)
     for link in reversed(links):
         lightness = _DISC_LIGHTNESS if link.strength else _PALE
-        for x, y in (link.a, link.b):
-            draw_disc(draw, (x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, link.number, lightness)
-    return overlay.resize(size, Image.Resampling.LANCZOS)
+        for end in (link.a, link.b):
+            draw_disc(draw, place(end), radius * _SMOOTH, link.number, lightness)
 
 
 def _draw_line(
@@ -146,18 +162,16 @@ def _draw_match_legend(match: Match, width: int) -> Image.Image:
         text = f"{ends}   {pair.cosine:.3f}   {significant(pair.share)}"
         room = legend.width / _LEGEND_ACROSS - 40 * _SMOOTH
         write(draw, (left + 36 * _SMOOTH, middle), text, 18 * _SMOOTH, room)
-    return (
-        Image.alpha_composite(legend.convert("RGBA"), _draw_scale(size))
-        .convert("RGB")
-        .resize((width, size[1] // _SMOOTH), Image.Resampling.LANCZOS)
-    )
+    scale = _draw_scale()
+    legend.paste(scale, (legend.width - scale.width, 0), scale)
+    return legend.resize((width, size[1] // _SMOOTH), Image.Resampling.LANCZOS)
 
 
-def _draw_scale(size: tuple[int, int]) -> Image.Image:
-    """On a layer of the legend's size, at its top right: a line of each of some cosines."""
-    scale = Image.new("RGBA", size)
+def _draw_scale() -> Image.Image:
+    """A layer for the legend's top right: a line of each of some cosines."""
+    scale = Image.new("RGBA", (138 * _SMOOTH * len(_SCALE), 28 * _SMOOTH))
     draw = ImageDraw.Draw(scale)
-    middle, left = 14 * _SMOOTH, size[0] - 138 * _SMOOTH * len(_SCALE)
+    middle, left = 14 * _SMOOTH, 0
     for cosine in _SCALE:
         ends = [(left, middle), (left + 60 * _SMOOTH, middle)]
         _draw_line(draw, ends, colour_of(5), _strength(cosine))
