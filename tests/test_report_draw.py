@@ -40,18 +40,6 @@ def pixel(image: Image.Image, x: float, y: float) -> tuple[int, int, int]:
     return image.getpixel((int(x), int(y)))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (300, 200)])
-def test_files_hold_the_pixels_that_were_drawn(size, tmp_path):
-    rng = np.random.default_rng(0)
-    drawn = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-    save(drawn, tmp_path / "drawn.png")
-    with Image.open(tmp_path / "drawn.png") as check:
-        check.verify()  # the checksums
-    with Image.open(tmp_path / "drawn.png") as read:
-        assert (read.format, read.mode, read.size) == ("PNG", "RGB", size)
-        assert np.array_equal(np.asarray(read), np.asarray(drawn))
-
-
 def test_a_coarse_grid_fills_the_picture_with_cells_large_enough_for_names():
     drawn = draw_grid(BLACK, grids(), "original")
     assert drawn.size == (980, 980)
