@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from auditor.errors import IndexDamaged
 from auditor.questions.artifacts.ask import artifacts
 from auditor.questions.causes.ask import causes
 from auditor.questions.confusion.ask import confusion
+from auditor.questions.context.ask import context
 from auditor.questions.hygiene.ask import hygiene
 from auditor.questions.labels.ask import labels
 from auditor.questions.leaks.ask import leaks
 from auditor.questions.ledger.ask import class_ledgers
+from auditor.questions.metrics.ask import metrics
 from auditor.questions.pool.ask import pool
 from auditor.questions.shortcuts.ask import shortcuts
 from auditor.questions.threshold.ask import threshold
@@ -29,7 +32,10 @@ from auditor.store.check import check
 from auditor.store.once import _code_of
 from indexes import make_world, write_world
 
-KEPT = (artifacts, causes, class_ledgers, confusion, hygiene, labels, leaks, pool, threshold)
+KEPT = (
+    *(artifacts, causes, class_ledgers, confusion, hygiene, labels),
+    *(leaks, metrics, pool, threshold),
+)
 SPLITS = ("train", "test")
 
 
@@ -71,11 +77,12 @@ def test_what_is_kept_is_what_was_worked_out(path: Path, question: Any) -> None:
     assert check(path).is_sound
 
 
-def test_the_contexts_of_the_demo_are_kept_as_they_were_worked_out(demo: Path) -> None:
+@pytest.mark.parametrize("question", [context, shortcuts], ids=lambda question: question.__name__)
+def test_what_needs_covered_objects_is_kept_as_it_was_worked_out(demo: Path, question: Any) -> None:
     path = demo / "indexes" / "scenes-symbols"
-    worked_out = ask(path, shortcuts.__wrapped__)  # type: ignore[attr-defined]
-    assert repr(ask(path, shortcuts)) == repr(ask(path, shortcuts)) == repr(worked_out)
-    assert [name for name in kept_files(path) if "shortcuts" in name]
+    worked_out = ask(path, question.__wrapped__)
+    assert repr(ask(path, question)) == repr(ask(path, question)) == repr(worked_out)
+    assert [name for name in kept_files(path) if question.__name__ in name]
 
 
 def test_other_options_are_another_question_and_a_bar_is_not(path: Path) -> None:
@@ -110,15 +117,17 @@ def test_who_may_not_write_is_answered_too(path: Path) -> None:
     assert not kept_files(path)
 
 
-def test_an_answer_of_another_index_too_is_kept_while_both_are_open(tmp_path: Path) -> None:
+def test_what_is_asked_of_a_second_index_or_a_file_is_not_kept(tmp_path: Path) -> None:
     world, given = make_world(5, 30), make_world(6, 20, prefix="c")
     given.weight, given.bias = world.weight, world.bias
-    path = write_world(tmp_path / "one", world)
+    path, real = write_world(tmp_path / "one", world), tmp_path / "real.json"
     with Index.open(path) as index, Index.open(write_world(tmp_path / "two", given)) as other:
-        first = threshold(index, calibration=other)
-        assert threshold(index, calibration=other) is first
-        assert threshold(index) is not first
-    assert len(kept_files(path)) == 1
+        assert threshold(index, calibration=other) != threshold(index)
+        assert len(kept_files(path)) == 1
+        for labels in ([0], [1]):
+            real.write_text(json.dumps(dict.fromkeys(world.paths, labels)))
+            assert metrics(index, real=real) == metrics.__wrapped__(index, real=real)  # type: ignore[attr-defined]
+        assert len(kept_files(path)) == 1
 
 
 PLUGGED = """

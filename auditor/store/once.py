@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache, wraps
@@ -27,31 +27,31 @@ def once(ask: Callable[Concatenate[Index, Asked], Answer]) -> Callable[Concatena
 
     An open index stays at one state of what was committed, and the next generation begins without answers, so
     that none can grow old; one that other code gave, or that goes by another index's name, is asked again.
-    Records are frozen, so all may have one. A question about another index too is kept while both are open.
+    Records are frozen, so all may have one. What is asked of a file or of a second index is not kept.
     """
-    kept: WeakKeyDictionary[Index, dict[Any, Answer]] = WeakKeyDictionary()
+    kept: WeakKeyDictionary[Index, dict[str, Answer]] = WeakKeyDictionary()
     signature = inspect.signature(ask)
 
     @wraps(ask)
     def answer(index: Index, /, *args: Asked.args, **options: Asked.kwargs) -> Answer:
         bound = signature.bind(index, *args, **options)
         bound.apply_defaults()
-        asked = tuple((name, value) for name, value in [*bound.arguments.items()][1:] if name != "watch")
+        told = {name: value for name, value in [*bound.arguments.items()][1:] if name != "watch"}
+        try:
+            asked = json.dumps(told)
+        except TypeError:
+            return ask(index, *args, **options)
         answers = kept.setdefault(index, {})
         if asked not in answers:
-            answers[asked] = _stored(ask, index, dict(asked), lambda: ask(index, *args, **options))
+            answers[asked] = _stored(ask, index, asked, lambda: ask(index, *args, **options))
         return answers[asked]
 
     return answer
 
 
-def _stored(
-    ask: Callable[..., Answer], index: Index, asked: Mapping[str, Any], compute: Callable[[], Answer]
-) -> Answer:
+def _stored(ask: Callable[..., Answer], index: Index, asked: str, compute: Callable[[], Answer]) -> Answer:
     """The answer from the index's files, or computed and put there, where whoever asks may write."""
-    if any(isinstance(value, Index) for value in asked.values()):
-        return compute()
-    question = f"{ask.__module__}.{ask.__qualname__} {json.dumps(asked, sort_keys=True)}"
+    question = f"{ask.__module__}.{ask.__qualname__} {asked}"
     name = f"answer-{ask.__name__}-{blake2b(question.encode(), digest_size=8).hexdigest()}.json"
     by = f"{_code_of(ask.__module__.partition('.')[0])} {index.name}"
     if (path := index.file(name)) is not None:

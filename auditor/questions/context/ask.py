@@ -22,7 +22,7 @@ from auditor.report.findings import Finding
 from auditor.report.metric import metrics_of
 from auditor.report.text import interval, percent, share
 from auditor.report.wish import Answer, Subject, Wish
-from auditor.store import Index
+from auditor.store import Index, once
 
 JUDGED = 2  # images with background: of fewer, nothing can be told from chance
 FOUND = 0.02  # of the background cells at least; ten sets of scenes without faults gave 0.011 at most
@@ -41,6 +41,7 @@ SELECT path, cell FROM hits JOIN most USING (id) ORDER BY n DESC, id, cell
 """
 
 
+@once
 def context(
     index: Index, *, by: By = "delta", minimum: int = 1, plain: bool = False, shows_all: bool = False
 ) -> ContextTable:

@@ -21,7 +21,7 @@ from auditor.measure.regrid import Grid, common_grid
 from auditor.questions.metrics.record import Among, ImageRow, MatchedMetrics, Metrics, PresentMetrics
 from auditor.report.metric import metrics_of
 from auditor.report.wish import Answer, Wish
-from auditor.store import Index
+from auditor.store import Index, once
 
 COUNTED = (
     *("top1", "top5", "fg_cells", "bg_cells", "fg_hits", "fg_cells_without_bg", "fg_hits_without_bg"),
@@ -30,6 +30,7 @@ COUNTED = (
 PAIRED = ("fg_det", "bg_act", "bg_act_without_fg", "det_top1", "det_top5")
 
 
+@once
 def metrics(
     index: Index,
     *,

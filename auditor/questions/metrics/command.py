@@ -39,4 +39,5 @@ def metrics(
     """
     from auditor.questions.metrics import ask
 
-    return ask.metrics(index, target=target, real=real, classes=classes, beside=beside)
+    others = tuple(each for each in beside if each is not index)
+    return ask.metrics(index, target=target, real=real, classes=classes, beside=others)
