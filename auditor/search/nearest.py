@@ -14,7 +14,7 @@ from auditor.search.content import has_content, usable_images
 from auditor.search.proposals import SLACK, All, Proposer, proposer
 from auditor.store import Index
 
-BLOCK = 2**23  # numbers that a scan holds at a time
+BLOCK = 2**22  # numbers that a scan holds at a time
 CACHED = 2**20  # and where it does nothing but compare them: what was read is still in a cache
 
 HITS = """
