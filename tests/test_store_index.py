@@ -53,6 +53,7 @@ from auditor.store.blocks import FileFacts, Rows, Verified
 from auditor.store.check import check
 from auditor.store.columns import Ragged, read_parquet, write_parquet
 from auditor.store.generations import MAP
+from auditor.store.halves import BLOCK, widen
 from auditor.store.kept import keep
 from auditor.store.manifest import write_manifest
 from auditor.store.map_file import save_map, stored_map
@@ -702,3 +703,25 @@ def test_what_does_not_fit_the_memory_of_building_is_built_all_the_same(
             rows = each.query("SELECT id, length(true_name) AS letters FROM images")
             assert rows["id"].tolist() == list(range(len(images)))
             assert rows["letters"].tolist() == [len(image.true_name or "") for image in images]
+
+
+def test_every_half_is_widened_to_the_same_number() -> None:
+    """All 65,536 of them, NaN by its bits, in blocks with and without an infinity and however they lie."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = np.resize(every[np.isfinite(every)], (3, BLOCK // 2 + 7, 2))
+    for halves in (
+        every,
+        every[::-1],
+        every.reshape(256, 256).T,
+        finite,
+        finite[:0],
+        np.float16([np.inf, 1]),
+    ):
+        with np.errstate(invalid="ignore"):
+            singles = halves.astype(np.float32)
+        assert widen(halves).shape == halves.shape
+        assert np.array_equal(widen(halves).view(np.uint32), singles.view(np.uint32))
+        into = np.ones((2, *halves.shape), np.float32)
+        widen(halves, into[1])
+        assert np.array_equal(into[1].view(np.uint32), singles.view(np.uint32))
+        assert (into[0] == 1).all()

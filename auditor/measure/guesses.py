@@ -36,27 +36,27 @@ class Guesses:
         return np.asarray(np.where(is_wanted.any(axis=-1), (p * is_wanted).sum(axis=-1), rest))
 
 
-def read_guesses(index: Index, images: Numbers, variant: int) -> tuple[Numbers, Guesses]:
-    """Those of usable images (in order) that have the variant, and the guesses (n, N) of their cells."""
+def read_guesses(index: Index, images: Numbers, variant: int, first: int = TOP) -> tuple[Numbers, Guesses]:
+    """Those of usable images (in order) that have the variant; the `first` guesses (n, N) of their cells."""
     which = {"variant": variant, "first": int(images[0]), "last": int(images[-1])}
-    rows = index.query(CELLS.format(columns=guess_columns(index, "top5")), which)
-    found, cells = guesses_of(index, rows), index.manifest.cells_per_image
+    rows = index.query(CELLS.format(columns=guess_columns(index, "top5", first)), which)
+    found, cells = guesses_of(index, rows, first), index.manifest.cells_per_image
     shape = (-1, cells, found.top.shape[-1])
     guesses = Guesses(found.classes, found.top.reshape(shape), found.p.reshape(shape))
     return np.asarray(rows["image"], dtype=np.int64)[::cells], guesses
 
 
-def guess_columns(index: Index, name: str) -> str:
+def guess_columns(index: Index, name: str, first: int = TOP) -> str:
     """What a query selects for `guesses_of`, of the columns NAME and NAME_p: one column for each position."""
-    return ", ".join(f"{name}[{n}] AS k{n}, {name}_p[{n}] AS p{n}" for n in _positions(index))
+    return ", ".join(f"{name}[{n}] AS k{n}, {name}_p[{n}] AS p{n}" for n in _positions(index, first))
 
 
-def guesses_of(index: Index, rows: dict[str, NDArray[np.generic]]) -> Guesses:
+def guesses_of(index: Index, rows: dict[str, NDArray[np.generic]], first: int = TOP) -> Guesses:
     """The guesses of a query's rows; class -1 where there is none."""
-    top = np.stack([np.ma.filled(rows[f"k{n}"], -1) for n in _positions(index)], axis=-1)
-    p = np.stack([np.ma.filled(rows[f"p{n}"], 0.0) for n in _positions(index)], axis=-1)
+    top = np.stack([np.ma.filled(rows[f"k{n}"], -1) for n in _positions(index, first)], axis=-1)
+    p = np.stack([np.ma.filled(rows[f"p{n}"], 0.0) for n in _positions(index, first)], axis=-1)
     return Guesses(len(index.manifest.classes), top.astype(np.int32), p.astype(np.float32))
 
 
-def _positions(index: Index) -> range:
-    return range(1, min(TOP, len(index.manifest.classes)) + 1)
+def _positions(index: Index, first: int) -> range:
+    return range(1, min(first, len(index.manifest.classes)) + 1)

@@ -61,9 +61,10 @@ def _read(
     By how much the probability of its first class changes once the objects are covered; one that is no longer
     among the five best counts as gone.
     """
-    (ids, before), (covered, after) = (read_guesses(index, images, variant) for variant in (0, 2))
+    ids, before = read_guesses(index, images, 0, first=1)
+    covered, after = read_guesses(index, images, 2)
     both = np.intersect1d(np.intersect1d(ids, covered), images)
-    top, p = (each[np.searchsorted(ids, both), :, :1] for each in (before.top, before.p))
+    top, p = (each[np.searchsorted(ids, both)] for each in (before.top, before.p))
     then, then_p = (each[np.searchsorted(covered, both)] for each in (after.top, after.p))
     change = np.abs(p[..., 0] - (then_p * (then == top)).sum(axis=-1))
     is_seen = (top[..., 0] >= 0) & (then[..., 0] >= 0)

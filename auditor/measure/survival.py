@@ -11,13 +11,16 @@ from auditor.store import Index
 
 CELLS = """
 WITH seen AS (
-  SELECT image, cell, any_value(coalesce(list_distinct(labels), [])) AS labels, any_value(present) AS present,
-    max(top1) FILTER (variant = 0) AS before, max(top1) FILTER (variant = 1) AS after
-  FROM cells JOIN images ON images.id = image WHERE usable AND cells.foreground GROUP BY image, cell),
-both_times AS (SELECT * FROM seen WHERE before IS NOT NULL AND after IS NOT NULL),
+  SELECT image, cell, max(top1) FILTER (variant = 0) AS before, max(top1) FILTER (variant = 1) AS after,
+    bool_or(list_contains(present, top1)) FILTER (variant = 0) AS is_right
+  FROM cells JOIN images ON images.id = image WHERE usable AND cells.foreground AND variant < 2
+  GROUP BY image, cell),
+both_times AS (
+  SELECT seen.*, coalesce(list_distinct(labels), []) AS labels FROM seen JOIN images ON images.id = image
+  WHERE before IS NOT NULL AND after IS NOT NULL),
 own AS (
   SELECT before AS class, count(*) AS cells, count(*) FILTER (after = before) AS kept
-  FROM both_times WHERE list_contains(present, before) GROUP BY before),
+  FROM both_times WHERE is_right GROUP BY before),
 labelled AS (
   SELECT class, count(*) AS n FROM (SELECT unnest(labels) AS class FROM both_times) GROUP BY class),
 shown AS (

@@ -22,6 +22,7 @@ from auditor.store.columns import quoted, read_parquet
 from auditor.store.derived import open_database
 from auditor.store.generations import DATABASE, LISTS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command, unfinished
+from auditor.store.halves import widen
 from auditor.store.kept import Writer, keep
 from auditor.store.manifest import Manifest, read_manifest, repair_sentence
 from auditor.store.places import DERIVED, SHARDS
@@ -210,9 +211,13 @@ class Index:
         values = np.empty((len(images), *shape), dtype=np.float32)
         shards = np.searchsorted(self._firsts, images, side="right") - 1
         for shard in np.flatnonzero(np.bincount(shards)):
-            chosen, rows = shards == shard, self._array(int(shard), file)
-            within = images[chosen] - self._firsts[shard]
-            values[chosen] = rows.take(within) if cells is None else rows.take_cells(within, cells[chosen])
+            places, rows = np.flatnonzero(shards == shard), self._array(int(shard), file)
+            within = images[places] - self._firsts[shard]
+            found = rows.take(within) if cells is None else rows.take_cells(within, cells[places])
+            if places[-1] - places[0] < len(places):  # neighbours, which most are
+                widen(found, values[places[0] : places[-1] + 1])
+            else:
+                values[places] = widen(found)
         return values
 
     def image(self, path: str) -> int:

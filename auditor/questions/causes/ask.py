@@ -13,7 +13,7 @@ from auditor.errors import DatasetError
 from auditor.measure.counts import require_head
 from auditor.measure.rates import wilson
 from auditor.measure.significance import correct, exceeds
-from auditor.questions.causes.record import CAUSES, Cause, Causes, CauseShare, ClassCauses, WrongImage
+from auditor.questions.causes.record import CAUSES, Causes, CauseShare, ClassCauses, WrongImage
 from auditor.records import SIGNIFICANT, Rate
 from auditor.report.findings import Finding
 from auditor.report.text import interval, percent, share
@@ -86,7 +86,7 @@ def causes(index: Index) -> Causes:
         annotated=Rate(int(is_annotated.sum()), len(cause)),
         causes=tuple(_shares(cause, holds, chances)),
         classes=tuple(_by_class(index, labelled, said.labels, cause, chances)),
-        images=tuple(_image(index, rows, place, cause, shown, said) for place in range(len(cause))),
+        images=tuple(_images(index, rows["path"].tolist(), cause, shown, said)),
     )
 
 
@@ -185,28 +185,48 @@ def _by_class(
     return sorted(rows, key=lambda row: (-row.wrong.hits, row.wrong.total, row.label))
 
 
-def _image(
-    index: Index, rows: dict[str, NDArray[Any]], place: int, cause: Classes, shown: Shown, said: Said
-) -> WrongImage:
-    classes, path = index.manifest.classes, str(rows["path"][place])
-    label, predicted = int(said.labels[place]), int(shown.predicted[place])
-    wins, own = shown.top1[place] == predicted, said.own[place]
-    surest = int(np.argmax(np.where(wins, shown.probability[place], -1.0)))
-    names: list[Cause] = list(CAUSES)
-    return WrongImage(
-        path=path,
-        label=label,
-        name=classes[label].name,
-        predicted=predicted,
-        predicted_name=classes[predicted].name,
-        cause=names[cause[place]],
-        right=Rate(int((own & (shown.top1[place] == label)).sum()), int(own.sum())),
-        on_object=Rate(int((wins & own).sum()), int(own.sum())),
-        on_others=Rate(int((wins & said.others[place]).sum()), int(said.others[place].sum())),
-        on_background=Rate(int((wins & said.background[place]).sum()), int(said.background[place].sum())),
-        probability=float(shown.probability[place, wins & own].mean()) if (wins & own).any() else None,
-        cell=f"{path}:{surest // index.grid[1]},{surest % index.grid[1]}" if wins.any() else None,
+def _images(index: Index, paths: list[str], cause: Classes, shown: Shown, said: Said) -> Iterator[WrongImage]:
+    """The wrong images; what is counted of their cells is counted of all at once."""
+    classes, names = index.manifest.classes, list(CAUSES)
+    wins, right = shown.top1 == shown.predicted[:, None], shown.top1 == said.labels[:, None]
+    surest = np.where(wins, shown.probability, -1.0).argmax(axis=1)
+    facts = zip(
+        paths,
+        *(each.tolist() for each in (said.labels, shown.predicted, cause, wins.any(axis=1), surest)),
+        _means(shown.probability, wins & said.own),
+        _rates(right, said.own),
+        *(_rates(wins, place) for place in (said.own, said.others, said.background)),
+        strict=True,
     )
+    for path, label, predicted, number, is_won, cell, mean, own, on_object, on_others, on_background in facts:
+        yield WrongImage(
+            path=path,
+            label=label,
+            name=classes[label].name,
+            predicted=predicted,
+            predicted_name=classes[predicted].name,
+            cause=names[number],
+            right=own,
+            on_object=on_object,
+            on_others=on_others,
+            on_background=on_background,
+            probability=mean,
+            cell=f"{path}:{cell // index.grid[1]},{cell % index.grid[1]}" if is_won else None,
+        )
+
+
+def _rates(wins: Flags, place: Flags) -> Iterator[Rate]:
+    """Of each image the cells of a place that are won."""
+    return map(Rate, (wins & place).sum(axis=1).tolist(), place.sum(axis=1).tolist())
+
+
+def _means(values: NDArray[np.float64], chosen: Flags) -> list[float | None]:
+    """Of each image the mean of the chosen cells; None where there are none."""
+    counts = chosen.sum(axis=1)
+    firsts, has_any = np.cumsum(counts) - counts, counts > 0
+    means = np.add.reduceat(values[chosen], firsts[has_any]) / counts[has_any]
+    found = iter(means.tolist())
+    return [next(found) if count else None for count in counts.tolist()]
 
 
 # ------------------------------------------------------------------------------------- on a page
