@@ -98,6 +98,15 @@ def test_json_is_stable_ascii_without_nan(name):
     json.loads(text, parse_constant=pytest.fail)
 
 
+def test_each_row_of_a_table_is_a_line_of_json():
+    for record, indent in ((TABLE, "    "), ([TABLE, TABLE], "      ")):
+        lines = as_json(record).splitlines()
+        rows = [json.loads(line.rstrip(",")) for line in lines if line.startswith(f"{indent}{{")]
+        assert rows == json.loads(as_json(TABLE))["rows"] * (2 if isinstance(record, list) else 1)
+    assert '  "rows": []' in as_json(RECORDS["empty"])
+    assert (as_json({}), as_json([])) == ("{}", "[]")
+
+
 def test_a_rate_takes_three_columns_and_an_interval_two():
     names, rows = table_of(TABLE)
     row = dict(zip(names, rows[0], strict=True))

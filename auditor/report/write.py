@@ -29,10 +29,10 @@ _SQL = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 def as_json(record: Any, about: Sequence[IndexSummary] = ()) -> str:
     """A record, or a list of them, as JSON: fields in their order, then what follows from them.
 
-    What it says stands on lines of their own, of a table each row; a rate is {"hits", "total", "value"}, an
-    array nested lists, a number that is not finite null. Only ASCII
-    is written, so that a name that is no valid UTF-8 survives. With `about`, the index of the record or one
-    for each of a list, it begins with which index answers; a record's own field of that name stays.
+    Each field stands on a line of its own, and so does each row of a table. A rate is {"hits", "total",
+    "value"}, an array nested lists, a number that is not finite null. Only ASCII is written, so that a name
+    that is no valid UTF-8 survives. With `about`, the index of the record or one for each of a list, it
+    begins with which index answers; a record's own field of that name stays.
     """
     plain = _begin(_plain(record), about)
     if isinstance(plain, list) and all(isinstance(each, dict) for each in plain):
@@ -101,9 +101,9 @@ def _value(plain: Any, indent: str) -> str:
 
 
 def _between(brackets: str, lines: Iterable[str], indent: str) -> str:
-    begin, end = brackets[0], brackets[1]
     inner = f"\n{indent}  "
-    return f"{begin}{inner}{f',{inner}'.join(lines)}\n{indent}{end}"
+    text = f",{inner}".join(lines)
+    return f"{brackets[0]}{inner}{text}\n{indent}{brackets[1]}" if text else brackets
 
 
 def _line(plain: Any) -> str:
