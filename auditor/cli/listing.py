@@ -39,7 +39,7 @@ QUICK = 5_000_000
 def _with_evidence(summary: IndexSummary) -> IndexSummary:
     """The row with what its cells are worth, where that is known at once."""
     from auditor.measure.evidence import cell_evidence
-    from auditor.questions.hygiene.ask import hygiene
+    from auditor.questions.hygiene.ask import brief
     from auditor.store.index import Index
 
     if summary.problem or not summary.is_complete or summary.cells > QUICK:
@@ -47,7 +47,7 @@ def _with_evidence(summary: IndexSummary) -> IndexSummary:
     try:
         with Index.open(INDEXES / summary.name) as index:
             evidence = None if summary.head == "none" else cell_evidence(index)
-            verdict = hygiene(index).brief
+            verdict = brief(index)
     except AuditError as error:  # what the sizes of its files did not show
         return replace(summary, problem=str(error))
     return replace(summary, evidence=evidence.sentence if evidence else None, hygiene=verdict)

@@ -41,6 +41,12 @@ def hygiene(index: Index) -> Hygiene:
     return Hygiene(index=index.name, checks=tuple(checks), **numbers)
 
 
+@once
+def brief(index: Index) -> str:
+    """The verdict in a few words, which `audit list` has no more to read for."""
+    return hygiene(index).brief
+
+
 def _class(index: Index, numbers: dict[str, Any]) -> Iterator[Check]:
     """Does the class win more foreground cells than a wrong one would, and is it ahead of others there?"""
     found = shuffle_labels(index)
