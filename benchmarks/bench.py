@@ -344,7 +344,7 @@ def memory() -> None:
     tell("index of a tar, by images", index_tar, 1_000, 100_000)
     tell("metrics and similar, by images", lambda n: (scripts["ask"], big(n), "2"), 1_000, 100_000)
     for words in (("ledger",), ("threshold", "--calibration", "train")):
-        ask = (scripts["index"], *words, "--json", "--index")
+        ask = (scripts["usual"], *words, "--json", "--index")  # no torch is loaded
         tell(f"audit {words[0]}, by images", lambda n, ask=ask: (*ask, big(n)), 1_000, 100_000)  # type: ignore[misc]
     tell("metrics and similar, by times asked", lambda n: (scripts["ask"], big(1_000), str(n)), 20, 200)
 
