@@ -86,6 +86,8 @@ def new_file(target: Path, needed: int | None = None) -> Iterator[Path]:
     try:
         make_folder(target.parent)
         yield temporary
+        if target.is_file():  # who may read it is not for the umask of whoever writes it next
+            temporary.chmod(target.stat().st_mode)
         flush(temporary)
         temporary.replace(target)
         flush(target.parent)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from auditor.errors import IndexDamaged
 from auditor.questions.artifacts.ask import artifacts
 from auditor.questions.causes.ask import causes
 from auditor.questions.confusion.ask import confusion
@@ -27,10 +25,9 @@ from auditor.questions.pool.ask import pool
 from auditor.questions.shortcuts.ask import shortcuts
 from auditor.questions.threshold.ask import threshold
 from auditor.records.watch import Silence
-from auditor.store import Index, IndexWriter, read_current
+from auditor.store import Index, IndexWriter, once, read_current
 from auditor.store.check import check
-from auditor.store.once import _code_of
-from indexes import make_world, write_world
+from indexes import describe, make_index, make_world, write_world
 
 KEPT = (
     *(artifacts, causes, class_ledgers, confusion, hygiene, labels),
@@ -130,40 +127,76 @@ def test_what_is_asked_of_a_second_index_or_a_file_is_not_kept(tmp_path: Path) -
         assert len(kept_files(path)) == 1
 
 
-PLUGGED = """
-from dataclasses import dataclass
-
-from auditor.store import Index, once
-
-
-@dataclass(frozen=True)
-class Plugged:
-    said: str
-
-
-@once
-def plugged(index: Index) -> Plugged:
-    return Plugged("{said}")
-"""
-
-
-def test_code_that_was_changed_is_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(path.parent)
-    for said in ("one", "two"):
-        (path.parent / "plugged_question.py").write_text(PLUGGED.format(said=said))
-        sys.modules.pop("plugged_question", None)
-        importlib.invalidate_caches()
-        _code_of.cache_clear()  # each process reads it once
-        assert ask(path, importlib.import_module("plugged_question").plugged).said == said
-        assert len(kept_files(path)) == 1
-
-
-def test_a_damaged_answer_is_refused_and_repaired(path: Path) -> None:
+def test_an_answer_that_other_code_gave_is_asked_again(path: Path) -> None:
     known = ask(path, causes)
-    (file,) = path.glob("derived/*/answer-causes-*.json")
-    content = file.read_bytes()
-    file.write_bytes(content[:-1] + b" ")
-    with pytest.raises(IndexDamaged, match="answer-causes"):
-        ask(path, causes)
-    check(path, repair=True)
+    (name,) = kept_files(path)
+    (file,) = path.glob(f"derived/*/{name}")
+    content = json.loads(file.read_bytes())
+    content["by"][0] = "other sources"
+    content["answer"]["wrong"]["hits"] += 1
+    with Index.open(path) as index:
+        index.keep(name, lambda to: (to.write_text(json.dumps(content)), None)[1])
+        assert repr(causes(index)) == repr(known)
     assert repr(ask(path, causes)) == repr(known)
+
+
+def test_what_a_plug_in_answers_is_kept_while_the_index_is_open(path: Path) -> None:
+    @once
+    def plugged(index: Index) -> list[object]:
+        return [index.images]
+
+    with Index.open(path) as index:
+        assert plugged(index) is plugged(index)
+    assert not kept_files(path)
+
+
+def test_a_sentence_names_the_index_as_it_is_called_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = replace(make_world(3, 12), present=[[set()] * 9 for _ in range(12)])
+    images = [replace(image, foreground=None, present=None) for image in describe(world)]
+    path = make_index(tmp_path / "indexes" / "bare", images)
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        assert ask(path, metrics) == ask(path, metrics.__wrapped__)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("harm", ["flipped", "gone", "no JSON", "another shape"])
+def test_a_damaged_answer_is_found_and_asked_again(path: Path, harm: str) -> None:
+    known = ask(path, causes)
+    (name,) = kept_files(path)
+    (file,) = path.glob(f"derived/*/{name}")
+    content = file.read_bytes()
+    if harm == "flipped":
+        file.write_bytes(content[:-1] + b" ")
+    elif harm == "gone":
+        file.unlink()
+    else:
+        text = "{" if harm == "no JSON" else json.dumps(json.loads(content) | {"answer": [1]})
+        with Index.open(path) as index:
+            index.keep(name, lambda to: (to.write_text(text), None)[1])
+    assert check(path).is_sound == (harm not in ("flipped", "gone"))
+    assert repr(ask(path, causes)) == repr(known)
+    assert file.read_bytes() == content
+    assert check(path).is_sound
+
+
+def test_an_index_that_stays_open_answers_when_two_generations_passed(path: Path) -> None:
+    known = ask(path, causes)
+    with Index.open(path) as index:
+        for removed in ([0], [0, 1], [0, 1, 2]):
+            with IndexWriter.resume(path) as writer:
+                writer.set_removed(removed)
+                writer.finish()
+        assert repr(causes(index)) == repr(known)
+
+
+def test_who_keeps_an_answer_leaves_the_index_readable_for_others(path: Path) -> None:
+    (stated,) = path.glob("derived/*/generation.json")
+    stated.chmod(0o664)
+    before = os.umask(0o077)
+    try:
+        ask(path, causes)
+    finally:
+        os.umask(before)
+    assert stated.stat().st_mode & 0o777 == 0o664

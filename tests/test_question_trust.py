@@ -56,7 +56,6 @@ ASKED: dict[str, Callable[[Index], object]] = {
     "causes": worked_out(causes),
     "hygiene": worked_out(hygiene),
     "ledger": worked_out(class_ledgers),
-    "kept": hygiene,
 }
 READ = {
     "map": ("map.parquet", "audit.duckdb"),
@@ -64,7 +63,6 @@ READ = {
     "causes": ("audit.duckdb",),
     "hygiene": ("features.npy", "norms.npy", "audit.duckdb", "counted-*.parquet"),
     "ledger": ("features.npy", "norms.npy", "audit.duckdb", "own.safetensors"),
-    "kept": ("answer-hygiene-*.json",),
 }
 """What each is computed from, in full."""
 

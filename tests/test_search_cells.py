@@ -113,7 +113,7 @@ def test_a_search_in_blocks_is_brute_force_too(
 ) -> None:
     """A block of two images, which shards end in the middle of; some hold nothing that may be found."""
     monkeypatch.setattr(codes, "BLOCK", 2 * 9 * 2 * DIM)
-    monkeypatch.setattr(codes, "_STEP", 4 * DIM)
+    monkeypatch.setattr(codes, "STEP", 4 * DIM)
     query = stored(images[2].features)[0, 1]
     expected = brute_force(images, query, {(2, cell) for cell in range(9)})[:30]
     answer = similar(index, images[2].path, 0, 1, k=30, per_image=0)

@@ -17,7 +17,7 @@ BLOCK = 1 << 25  # bytes that are compared before their pages go back to the sys
 FEW = 1 << 23
 """Numbers that NumPy compares, for 2 ns each: to load FAISS takes a tenth of a second."""
 
-_STEP = 1 << 18  # numbers that are widened at a time, in the cache
+STEP = 1 << 18  # numbers that are widened at a time, in the cache
 
 
 class Codes:
@@ -60,8 +60,8 @@ class Codes:
 def _compare(
     rows: NDArray[np.float16], vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The same of few rows (n, C)."""
-    step = max(1, _STEP // len(vector))
+    """The k allowed (n,) of few rows (n, C) with the largest inner products, by NumPy."""
+    step = max(1, STEP // len(vector))
     parts = (rows[start : start + step] for start in range(0, len(rows), step))
     products = np.concatenate([part.astype(np.float32) @ vector for part in parts])
     products[~allowed] = -np.inf
@@ -72,7 +72,7 @@ def _compare(
 def _search(
     rows: NDArray[np.float16], vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The same of rows that FAISS reads where they are."""
+    """The same by FAISS, which reads the rows where they are."""
     import faiss
 
     held: Any = faiss.IndexScalarQuantizer(

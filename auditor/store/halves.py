@@ -25,6 +25,7 @@ def widen(values: NDArray[np.floating[Any]], into: Singles | None = None) -> Sin
     if values.dtype != np.float16:
         singles[...] = values
         return singles
+    assert singles.flags.c_contiguous  # else what is written would be lost with a copy
     halves, flat = np.ascontiguousarray(values).ravel(), singles.reshape(-1)
     for start in range(0, len(halves), BLOCK):
         _widen(halves[start : start + BLOCK], flat[start : start + BLOCK])

@@ -36,8 +36,8 @@ MAPPED = 128  # arrays of shards at a time: each keeps a file open, of which a p
 class Index:
     """The last committed state of an index, open for reading; a context manager that closes the database.
 
-    What an answer is computed from is verified before it is given: rows of features when they are read,
-    derived files whole, each once per state of the file.
+    What an answer is computed from is verified before it is: rows of features when they are read, derived
+    files whole, each once per state of the file.
     """
 
     def __init__(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache, wraps
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 from weakref import WeakKeyDictionary
 
-from auditor.errors import IndexBusy, IndexMismatch, OutputError
+import duckdb
+import numpy as np
+
+import auditor
+from auditor.errors import IndexBusy, IndexDamaged, IndexMismatch, OutputError
+from auditor.files import index_word
 from auditor.store.index import Index
+from auditor.store.places import MANIFEST
 from auditor.store.sealed import decode_as
 
 Asked = ParamSpec("Asked")
@@ -26,8 +31,8 @@ def once(ask: Callable[Concatenate[Index, Asked], Answer]) -> Callable[Concatena
     """A question whose answer is kept: as long as the index is open, and beside what is derived of it.
 
     An open index stays at one state of what was committed, and the next generation begins without answers, so
-    that none can grow old; one that other code gave, or that goes by another index's name, is asked again.
-    Records are frozen, so all may have one. What is asked of a file or of a second index is not kept.
+    that none can grow old. What is asked of a file or of a second index is not kept; what a plug-in answers
+    is while the index is open. Records are frozen, so all may have one.
     """
     kept: WeakKeyDictionary[Index, dict[str, Answer]] = WeakKeyDictionary()
     signature = inspect.signature(ask)
@@ -43,27 +48,47 @@ def once(ask: Callable[Concatenate[Index, Asked], Answer]) -> Callable[Concatena
             return ask(index, *args, **options)
         answers = kept.setdefault(index, {})
         if asked not in answers:
-            answers[asked] = _stored(ask, index, asked, lambda: ask(index, *args, **options))
+            is_ours = ask.__module__.partition(".")[0] == "auditor"
+            stored = _Stored(ask, index, asked) if is_ours else None
+            found = None if stored is None else stored.read()
+            answers[asked] = ask(index, *args, **options) if found is None else found
+            if stored is not None and found is None:
+                stored.write(answers[asked])
         return answers[asked]
 
     return answer
 
 
-def _stored(ask: Callable[..., Answer], index: Index, asked: str, compute: Callable[[], Answer]) -> Answer:
-    """The answer from the index's files, or computed and put there, where whoever asks may write."""
-    question = f"{ask.__module__}.{ask.__qualname__} {asked}"
-    name = f"answer-{ask.__name__}-{blake2b(question.encode(), digest_size=8).hexdigest()}.json"
-    by = f"{_code_of(ask.__module__.partition('.')[0])} {index.name}"
-    if (path := index.file(name)) is not None:
-        content = json.loads(path.read_bytes())
-        if content["by"] == by:
-            kind: type[Answer] = get_type_hints(ask)["return"]
+class _Stored(Generic[Answer]):
+    """The file of an answer; one that cannot be read, or was not given by this very code, is no answer.
+
+    A sentence in an answer may name the index as the working directory has it called.
+    """
+
+    def __init__(self, ask: Callable[..., Answer], index: Index, asked: str) -> None:
+        self._ask, self._index = ask, index
+        question = f"{ask.__module__}.{ask.__qualname__} {asked}"
+        self._name = f"answer-{ask.__name__}-{blake2b(question.encode(), digest_size=8).hexdigest()}.json"
+        described = blake2b((index.path / MANIFEST).read_bytes(), digest_size=16).hexdigest()
+        self._by = [*_answering(), described, index_word(index.path)]
+
+    def read(self) -> Answer | None:
+        try:
+            if (path := self._index.file(self._name)) is None:
+                return None
+            content = json.loads(path.read_bytes())
+            if content["by"] != self._by:
+                return None
+            kind: type[Answer] = get_type_hints(self._ask)["return"]
             return decode_as(path, kind, content["answer"])
-    answer = compute()
-    text = json.dumps({"by": by, "answer": answer}, default=_facts, separators=(",", ":"))
-    with suppress(IndexMismatch, IndexBusy, OutputError, OSError):  # another process writes it, or nobody may
-        index.keep(name, lambda to: _write(to, text))
-    return answer
+        except (IndexDamaged, OSError, ValueError, KeyError, TypeError):  # `audit check` says so
+            return None
+
+    def write(self, answer: Answer) -> None:
+        """Keep it, where whoever asks may write there."""
+        text = json.dumps({"by": self._by, "answer": answer}, default=_facts, separators=(",", ":"))
+        with suppress(IndexMismatch, IndexBusy, IndexDamaged, OutputError, OSError):
+            self._index.keep(self._name, lambda to: _write(to, text))
 
 
 def _write(path: Path, text: str) -> None:
@@ -76,12 +101,9 @@ def _facts(record: Any) -> dict[str, Any]:
 
 
 @cache
-def _code_of(package: str) -> str:
-    """A digest of the sources that answer: of audit, and of the plug-in's package that asks."""
+def _answering() -> tuple[str, ...]:
+    """What answers: a digest of audit's sources, and the libraries that count and compare for it."""
     digest = blake2b(digest_size=16)
-    for name in sorted({package, "auditor"}):
-        origin = Path(str(sys.modules[name].__file__))
-        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-        for file in files:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+    for file in sorted(Path(auditor.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest(), duckdb.__version__, np.__version__

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from auditor.errors import BackboneError
+from auditor.errors import IndexDamaged
 from auditor.store.index import Index
 from auditor.store.manifest import head_path
 
@@ -125,7 +125,7 @@ def _read_affine(index: Index) -> AffineHead | None:
             kind = json.loads(file.metadata()["audit_head"])["kind"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as problem:
-        raise BackboneError(
+        raise IndexDamaged(
             f"{path} holds no head, or is damaged: {problem}; see: audit check --index {index.name}"
         ) from None
     if kind not in ("own", "linear", "probe") or set(tensors) != {"weight", "bias"}:

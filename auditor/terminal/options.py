@@ -26,7 +26,11 @@ TableFile = Annotated[
 ]
 PictureFile = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Where the picture goes; in reports/ when not given."),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Where the picture goes; reports/ when not given, with --json nowhere.",
+    ),
 ]
 Count = Annotated[int, typer.Option("--top", "-k", min=1, help="How many.")]
 Subject = Annotated[str, typer.Argument(help="An indexed image, or an image file.", show_default=False)]
