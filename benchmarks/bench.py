@@ -330,7 +330,7 @@ def memory() -> None:
         print(f"memory of {name}: {most} MiB at {large:,}, {least} MiB at {small:,}", flush=True)
 
     def index(dataset: Path, *words: str, script: str = "index") -> tuple[str | Path, ...]:
-        path = FOLDER / "indexes" / dataset.stem
+        path = FOLDER / "indexes" / f"memory-{dataset.name}"
         shutil.rmtree(path, ignore_errors=True)
         model = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--name", path, *words)
         return scripts[script], "index", dataset, *model
