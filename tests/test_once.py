@@ -189,6 +189,8 @@ def test_an_index_that_stays_open_answers_when_two_generations_passed(path: Path
                 writer.set_removed(removed)
                 writer.finish()
         assert repr(causes(index)) == repr(known)
+        shutil.rmtree(path)
+        assert confusion(index).images == 40
 
 
 def test_who_keeps_an_answer_leaves_the_index_readable_for_others(path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
-from functools import cache, wraps
+from functools import cache, cached_property, wraps
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
@@ -69,8 +69,13 @@ class _Stored(Generic[Answer]):
         self._ask, self._index = ask, index
         question = f"{ask.__module__}.{ask.__qualname__} {asked}"
         self._name = f"answer-{ask.__name__}-{blake2b(question.encode(), digest_size=8).hexdigest()}.json"
-        described = blake2b((index.path / MANIFEST).read_bytes(), digest_size=16).hexdigest()
-        self._by = [*_answering(), described, index_word(index.path)]
+
+    @cached_property
+    def _by(self) -> list[str]:
+        """What the answer depends on beside the generation."""
+        described = (self._index.path / MANIFEST).read_bytes()
+        known = blake2b(described, digest_size=16).hexdigest(), index_word(self._index.path)
+        return [*_answering(), *known]
 
     def read(self) -> Answer | None:
         try:
@@ -81,13 +86,13 @@ class _Stored(Generic[Answer]):
                 return None
             kind: type[Answer] = get_type_hints(self._ask)["return"]
             return decode_as(path, kind, content["answer"])
-        except (IndexDamaged, OSError, ValueError, KeyError, TypeError):  # `audit check` says so
+        except (IndexDamaged, OSError, ValueError, KeyError, TypeError):  # `audit check` says which
             return None
 
     def write(self, answer: Answer) -> None:
         """Keep it, where whoever asks may write there."""
-        text = json.dumps({"by": self._by, "answer": answer}, default=_facts, separators=(",", ":"))
         with suppress(IndexMismatch, IndexBusy, IndexDamaged, OutputError, OSError):
+            text = json.dumps({"by": self._by, "answer": answer}, default=_facts, separators=(",", ":"))
             self._index.keep(self._name, lambda to: _write(to, text))
 
 
