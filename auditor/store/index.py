@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import duckdb
 import numpy as np
@@ -28,6 +28,8 @@ from auditor.store.manifest import Manifest, read_manifest, repair_sentence
 from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
+
+Result = TypeVar("Result")
 
 KEPT_FROM = 50_000  # cells: below, counting again takes no time
 MAPPED = 128  # arrays of shards at a time: each keeps a file open, of which a process may have 256
@@ -142,21 +144,13 @@ class Index:
 
     def _copy(self, sql: str, to: Path) -> None:
         copy = f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)"
-        try:
-            self._connection.execute(copy)
-        except duckdb.OutOfMemoryException:
-            self._lift_limit()
-            self._connection.execute(copy)
+        self._in_little_memory(lambda: self._connection.execute(copy))
 
     def query(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
     ) -> dict[str, NDArray[Any]]:
         """Columns of a query on the tables images, cells and classes; masked arrays where there are nulls."""
-        try:
-            return self._connection.execute(sql, parameters or []).fetchnumpy()
-        except duckdb.OutOfMemoryException:
-            self._lift_limit()
-            return self._connection.execute(sql, parameters or []).fetchnumpy()
+        return self._in_little_memory(lambda: self._connection.execute(sql, parameters or []).fetchnumpy())
 
     def rows(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
@@ -164,9 +158,14 @@ class Index:
         """The same as rows of Python's own values, None for null: for a few, which need no masked arrays."""
         return self._connection.execute(sql, parameters or []).fetchall()
 
-    def _lift_limit(self) -> None:
-        """What cannot be put aside, such as lists of very many images, gets what memory there is."""
-        self._connection.execute("RESET memory_limit")
+    def _in_little_memory(self, run: Callable[[], Result]) -> Result:
+        """What cannot be put aside, such as lists of very many images, gets more, and then what there is."""
+        for limit in ("SET memory_limit = '256MB'", "RESET memory_limit"):
+            try:
+                return run()
+            except duckdb.OutOfMemoryException:
+                self._connection.execute(limit)
+        return run()
 
     def features(self, image: int) -> NDArray[np.float32]:
         """Unit-length cells (H, W, C) of the original variant, zeros for an image that could not be read."""
