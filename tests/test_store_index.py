@@ -291,15 +291,19 @@ def test_images_are_found_by_path_and_by_endings_that_are_unique(
             index.image(images[2].path)
 
 
-def test_an_answer_that_cannot_be_put_aside_gets_what_memory_there_is(tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_put_aside_gets_more_memory_and_then_what_there_is(tmp_path: Path) -> None:
     lists = "SELECT list(range) AS numbers FROM range(2000000)"
+    limit = "SELECT current_setting('memory_limit') AS memory"
     with Index.open(make_index(tmp_path / "index", random_images(0, 4))) as index:
         aside = index.query("SELECT current_setting('temp_directory') AS path")["path"][0]
         assert not Path(aside).is_relative_to(tmp_path)
         index.query("SET memory_limit = '8MB'")
-        assert index.query("SELECT current_setting('memory_limit') AS limit")["limit"][0] == "7.6 MiB"
+        assert index.query(limit)["memory"][0] == "7.6 MiB"
         assert len(index.query(lists)["numbers"][0]) == 2_000_000
-        assert "GiB" in index.query("SELECT current_setting('memory_limit') AS limit")["limit"][0]
+        assert index.query(limit)["memory"][0] == "244.1 MiB"
+        many = "SELECT len(list(range)) AS count FROM range(40000000)"
+        assert index.query(many)["count"].tolist() == [40_000_000]
+        assert "GiB" in index.query(limit)["memory"][0]
         index.query("SET memory_limit = '8MB'")
         index._copy(lists, tmp_path / "lists.parquet")
         assert len(read_parquet(tmp_path / "lists.parquet")["numbers"][0]) == 2_000_000
