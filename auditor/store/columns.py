@@ -7,13 +7,13 @@ in SQL: eight times faster than an array of Python lists.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import duckdb
@@ -92,6 +92,8 @@ Columns = Mapping[str, Column]
 
 MEMORY, THREADS = "128MB", 4
 
+Result = TypeVar("Result")
+
 OPEN: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
 """Whoever ends the process interrupts these: DuckDB itself hears of a signal and works on to its answer."""
 
@@ -116,6 +118,16 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
 def _aside(process: int) -> str:
     """A folder that DuckDB makes when it needs it, and clears; a process may open a file again only alike."""
     return text_of(Path(gettempdir(), temporary_name()))
+
+
+def in_little_memory(connection: duckdb.DuckDBPyConnection, run: Callable[[], Result]) -> Result:
+    """What cannot be put aside, such as lists of very many images, gets more, and then what there is."""
+    for limit in ("SET memory_limit = '256MB'", "RESET memory_limit"):
+        try:
+            return run()
+        except duckdb.OutOfMemoryException:
+            connection.execute(limit)
+    return run()
 
 
 def quoted(path: Path) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from auditor.errors import IndexDamaged, OutputError, first_line
 from auditor.parquet import rows_of, text_of
 from auditor.store.blocks import Verified
-from auditor.store.columns import CELLS, IMAGES, connect, quoted
+from auditor.store.columns import CELLS, IMAGES, connect, in_little_memory, quoted
 from auditor.store.generations import DATABASE
 from auditor.store.manifest import Manifest, check_command
 from auditor.store.places import SHARDS, inside
@@ -58,12 +58,8 @@ def build_derived(
         images, cells = (
             _source(index, connection, shards, *table) for table in zip(TABLES, SCHEMAS, strict=True)
         )
-        made = partial(create_tables, connection, manifest, fingerprint, removed, images, cells)
-        try:
-            made()
-        except duckdb.OutOfMemoryException:  # rows that are very long, such as of metadata
-            connection.execute("RESET memory_limit")
-            made()
+        tables = partial(create_tables, connection, manifest, fingerprint, removed, images, cells)
+        in_little_memory(connection, tables)  # but for rows that are very long, such as of metadata
         connection.execute("CHECKPOINT built; USE memory; DETACH built")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import duckdb
 import numpy as np
@@ -18,7 +18,7 @@ from auditor.errors import CellError, IndexBusy, IndexDamaged, IndexMismatch, Ou
 from auditor.records import IndexSummary
 from auditor.store.blocks import Rows, Verified
 from auditor.store.codes import Codes
-from auditor.store.columns import quoted, read_parquet
+from auditor.store.columns import in_little_memory, quoted, read_parquet
 from auditor.store.derived import open_database
 from auditor.store.generations import DATABASE, LISTS, Generation, ShardRef, read_current
 from auditor.store.go_on import index_command, unfinished
@@ -29,8 +29,6 @@ from auditor.store.places import DERIVED, SHARDS
 from auditor.store.shards import read_shard
 from auditor.store.summary import summarise
 
-Result = TypeVar("Result")
-
 KEPT_FROM = 50_000  # cells: below, counting again takes no time
 MAPPED = 128  # arrays of shards at a time: each keeps a file open, of which a process may have 256
 
@@ -38,8 +36,8 @@ MAPPED = 128  # arrays of shards at a time: each keeps a file open, of which a p
 class Index:
     """The last committed state of an index, open for reading; a context manager that closes the database.
 
-    What an answer is computed from is verified before it is: rows of features when they are read, derived
-    files whole, each once per state of the file.
+    What an answer is computed from is verified first: rows of features when they are read, derived files
+    whole, each once per state of the file.
     """
 
     def __init__(
@@ -121,10 +119,11 @@ class Index:
     @cached_property
     def lists(self) -> Any:
         """The FAISS index that a large index is searched by, approximately; None where there is none."""
-        path = self.file(LISTS)
+        if (path := self.file(LISTS)) is None:
+            return None
         from auditor.store.lists_file import open_lists  # few indexes are large
 
-        return None if path is None else open_lists(path, self.manifest.dim, repair_sentence(self.path))
+        return open_lists(path, self.manifest.dim, repair_sentence(self.path))
 
     def keep(self, name: str, write: Writer) -> Path | None:
         """Add a derived file that takes long to make; IndexMismatch or IndexBusy where that cannot be."""
@@ -144,28 +143,20 @@ class Index:
 
     def _copy(self, sql: str, to: Path) -> None:
         copy = f"COPY ({sql}) TO {quoted(to)} (FORMAT parquet)"
-        self._in_little_memory(lambda: self._connection.execute(copy))
+        in_little_memory(self._connection, lambda: self._connection.execute(copy))
 
     def query(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
     ) -> dict[str, NDArray[Any]]:
         """Columns of a query on the tables images, cells and classes; masked arrays where there are nulls."""
-        return self._in_little_memory(lambda: self._connection.execute(sql, parameters or []).fetchnumpy())
+        connection = self._connection
+        return in_little_memory(connection, lambda: connection.execute(sql, parameters or []).fetchnumpy())
 
     def rows(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
         """The same as rows of Python's own values, None for null: for a few, which need no masked arrays."""
         return self._connection.execute(sql, parameters or []).fetchall()
-
-    def _in_little_memory(self, run: Callable[[], Result]) -> Result:
-        """What cannot be put aside, such as lists of very many images, gets more, and then what there is."""
-        for limit in ("SET memory_limit = '256MB'", "RESET memory_limit"):
-            try:
-                return run()
-            except duckdb.OutOfMemoryException:
-                self._connection.execute(limit)
-        return run()
 
     def features(self, image: int) -> NDArray[np.float32]:
         """Unit-length cells (H, W, C) of the original variant, zeros for an image that could not be read."""
