@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.store.blocks import Rows
+from auditor.store.halves import widen
 
 BLOCK = 1 << 25  # bytes that are compared before their pages go back to the system
 
@@ -63,7 +64,7 @@ def _compare(
     """The k allowed (n,) of few rows (n, C) with the largest inner products, by NumPy."""
     step = max(1, STEP // len(vector))
     parts = (rows[start : start + step] for start in range(0, len(rows), step))
-    products = np.concatenate([part.astype(np.float32) @ vector for part in parts])
+    products = np.concatenate([widen(part) @ vector for part in parts])
     products[~allowed] = -np.inf
     best = np.argsort(-products, kind="stable")[:k]
     return products[best], best
