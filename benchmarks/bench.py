@@ -73,6 +73,16 @@ with auditor.open(Path(sys.argv[1])) as index:
         nearest_cells(index, index.vectors([cell])[0], 20, searchable(index))
 """
 
+SCRIPTS = {"finish": FINISH, "audit": COMMAND, "index": INDEX, "ask": ASK}
+
+
+@cache
+def script(name: str) -> Path:
+    """One of `SCRIPTS` as a file, to be measured in a process of its own."""
+    path = FOLDER / f"{name}.py"
+    path.write_text(SCRIPTS[name], encoding="utf-8")
+    return path
+
 
 @cache
 def big(images: int, dim: int = 64, clusters: int = 0) -> Path:
@@ -321,40 +331,35 @@ def tar(count: int) -> Path:
 
 def memory() -> None:
     """What a process takes at most, whatever the size: flat in images, and in how often one asks."""
-    scripts = {name: FOLDER / f"{name}.py" for name in ("finish", "index", "usual", "ask")}
-    for path, text in zip(scripts.values(), (FINISH, INDEX, COMMAND, ASK), strict=True):
-        path.write_text(text, encoding="utf-8")
 
     def tell(name: str, words: Callable[[int], tuple[str | Path, ...]], small: int, large: int) -> None:
         least, most = (measure(words(size)).memory for size in (small, large))
         print(f"memory of {name}: {most} MiB at {large:,}, {least} MiB at {small:,}", flush=True)
 
-    def index(dataset: Path, *words: str, script: str = "index") -> tuple[str | Path, ...]:
+    def index(dataset: Path, *words: str, by: str = "index") -> tuple[str | Path, ...]:
         path = FOLDER / "indexes" / f"memory-{dataset.name}"
         shutil.rmtree(path, ignore_errors=True)
         model = ("--backbone", "timm/test_resnet", "--weights", "random:0", "--name", path, *words)
-        return scripts[script], "index", dataset, *model
+        return script(by), "index", dataset, *model
 
     def index_tar(count: int) -> tuple[str | Path, ...]:
         return index(tar(count), "--size", "64", "--head", "none", "--batch", "64")
 
-    tell("finish, by images", lambda n: (scripts["finish"], big(n)), 1_000, 100_000)
+    tell("finish, by images", lambda n: (script("finish"), big(n)), 1_000, 100_000)
     tell("index, by images", lambda n: index(photos(n)), 1_000, 10_000)
-    tell("index, by images of one shard", lambda n: index(photos(n), script="usual"), 500, 7_000)
+    tell("index, by images of one shard", lambda n: index(photos(n), by="audit"), 500, 7_000)
     tell("index of a tar, by images", index_tar, 1_000, 100_000)
-    tell("metrics and similar, by images", lambda n: (scripts["ask"], big(n), "2"), 1_000, 100_000)
+    tell("metrics and similar, by images", lambda n: (script("ask"), big(n), "2"), 1_000, 100_000)
     for words in (("ledger",), ("threshold", "--calibration", "train")):
-        ask = (scripts["usual"], *words, "--json", "--index")  # no torch is loaded
+        ask = (script("audit"), *words, "--json", "--index")  # no torch is loaded
         tell(f"audit {words[0]}, by images", lambda n, ask=ask: (*ask, big(n)), 1_000, 100_000)  # type: ignore[misc]
-    tell("metrics and similar, by times asked", lambda n: (scripts["ask"], big(1_000), str(n)), 20, 200)
+    tell("metrics and similar, by times asked", lambda n: (script("ask"), big(1_000), str(n)), 20, 200)
 
 
 def commands() -> None:
     """Every command that needs no model, at 100,000 images, when it is asked for the first time and again."""
-    path, finish, ask, image = big(100_000), FOLDER / "finish.py", FOLDER / "asked.py", "00/0000100.jpg"
-    finish.write_text(FINISH, encoding="utf-8")
-    ask.write_text(COMMAND, encoding="utf-8")
-    measure((finish, path))  # a new generation, which nothing was asked yet
+    path, image = big(100_000), "00/0000100.jpg"
+    measure((script("finish"), path))  # a new generation, which nothing was asked yet
     for words in (
         ("list",),
         *((name,) for name in ("check", "metrics", "context", "causes", "hygiene", "confusion")),
@@ -367,7 +372,7 @@ def commands() -> None:
         *((name,) for name in ("pool", "map", "findings")),
     ):
         where = () if words == ("list",) else ("--index", path)
-        used = [measure((ask, *words, *where, "--json"), FOLDER) for _ in range(2)]
+        used = [measure((script("audit"), *words, *where, "--json"), FOLDER) for _ in range(2)]
         print(f"audit {words[0]:<10} {'; '.join(map(_told, used))}", flush=True)
 
 
@@ -417,10 +422,9 @@ def commits() -> None:
 def map_() -> None:
     """A map of 98,000 cells against UMAP on its sample, and what one of a million cells takes."""
     time_map(big(2_000, 512, 5_000), 1.15)
-    path, script = big(20_409, 512, 5_000), FOLDER / "map.py"
-    script.write_text(COMMAND, encoding="utf-8")
+    path = big(20_409, 512, 5_000)
     words = ("--seed", str(time.time_ns() % 1_000_000), "--out", FOLDER / "map.png")  # made anew each time
-    most = measure((script, "map", "--index", path, *words)).memory
+    most = measure((script("audit"), "map", "--index", path, *words)).memory
     print(f"memory of a map of 1,000,041 cells, 20,000 of them in UMAP: {most} MiB", flush=True)
 
 
