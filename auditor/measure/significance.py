@@ -1,6 +1,7 @@
 """Exact tests over images, and the correction for having looked at many classes.
 
-Without `scipy.stats`, whose tests give the same: it takes longer to load than all classes to be tested.
+What every question asks does without `scipy.stats`, which gives the same and takes longer to load than all
+classes to be tested.
 """
 
 from __future__ import annotations

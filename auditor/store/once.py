@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
-from functools import cache, cached_property, wraps
+from functools import cache, cached_property, partial, wraps
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
@@ -35,7 +35,7 @@ def once(ask: Callable[Concatenate[Index, Asked], Answer]) -> Callable[Concatena
     is while the index is open. Records are frozen, so all may have one.
     """
     kept: WeakKeyDictionary[Index, dict[str, Answer]] = WeakKeyDictionary()
-    signature = inspect.signature(ask)
+    signature, is_ours = inspect.signature(ask), ask.__module__.partition(".")[0] == "auditor"
 
     @wraps(ask)
     def answer(index: Index, /, *args: Asked.args, **options: Asked.kwargs) -> Answer:
@@ -48,12 +48,8 @@ def once(ask: Callable[Concatenate[Index, Asked], Answer]) -> Callable[Concatena
             return ask(index, *args, **options)
         answers = kept.setdefault(index, {})
         if asked not in answers:
-            is_ours = ask.__module__.partition(".")[0] == "auditor"
-            stored = _Stored(ask, index, asked) if is_ours else None
-            found = None if stored is None else stored.read()
-            answers[asked] = ask(index, *args, **options) if found is None else found
-            if stored is not None and found is None:
-                stored.write(answers[asked])
+            work_out = partial(ask, index, *args, **options)
+            answers[asked] = _Stored(ask, index, asked).read_or(work_out) if is_ours else work_out()
         return answers[asked]
 
     return answer
@@ -77,7 +73,14 @@ class _Stored(Generic[Answer]):
         known = blake2b(described, digest_size=16).hexdigest(), index_word(self._index.path)
         return [*_answering(), *known]
 
-    def read(self) -> Answer | None:
+    def read_or(self, work_out: Callable[[], Answer]) -> Answer:
+        """The answer that is kept, else the one worked out, which is kept where whoever asks may write."""
+        if (found := self._read()) is None:
+            found = work_out()
+            self._write(found)
+        return found
+
+    def _read(self) -> Answer | None:
         try:
             if (path := self._index.file(self._name)) is None:
                 return None
@@ -89,14 +92,13 @@ class _Stored(Generic[Answer]):
         except (IndexDamaged, OSError, ValueError, KeyError, TypeError):  # `audit check` says which
             return None
 
-    def write(self, answer: Answer) -> None:
-        """Keep it, where whoever asks may write there."""
+    def _write(self, answer: Answer) -> None:
         with suppress(IndexMismatch, IndexBusy, IndexDamaged, OutputError, OSError):
             text = json.dumps({"by": self._by, "answer": answer}, default=_facts, separators=(",", ":"))
-            self._index.keep(self._name, lambda to: _write(to, text))
+            self._index.keep(self._name, lambda to: _save(to, text))
 
 
-def _write(path: Path, text: str) -> None:
+def _save(path: Path, text: str) -> None:
     path.write_text(text, encoding="ascii")
 
 

@@ -43,7 +43,7 @@ def hygiene(index: Index) -> Hygiene:
 
 @once
 def brief(index: Index) -> str:
-    """The verdict in a few words, which `audit list` has no more to read for."""
+    """The verdict in a few words, which is all that `audit list` reads."""
     return hygiene(index).brief
 
 
